@@ -1,0 +1,278 @@
+"""Reads the environment variables of a process, hands out one frozen `MeshSettings`; every worker and the CLI start with it.
+
+Endpoints keep the names that every tool knows (`DATABASE_URL`, `REDIS_URL`, `KAFKA_BOOTSTRAP_SERVERS`, ...); every other setting is
+`AGENTMESH_<NAME>`. Importing this module reads nothing: the environment is read when `load_settings()` is called.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "AGENTMESH_"
+
+_HOST_AND_PORT = re.compile(r"^(?:[^\s:,@/\[\]]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})$")
+_TOPIC_PREFIX = re.compile(r"^[A-Za-z0-9-]*\.?$")
+
+
+class SettingsError(ValueError):
+    """A setting is missing or breaks its rule. The message names the variable and the rule, never the value."""
+
+
+class MeshSettings(BaseSettings):
+    """The settings that every worker shares. Frozen; secrets show as `**********` in `repr`, logs and errors.
+
+    Build it with `load_settings()`, whose errors name the variable; the endpoints may be absent until `resolve_endpoints` has
+    found them, so read them through `postgres_dsn`, `redis_dsn` and `kafka_bootstrap`, which say what to do when they are.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    environment: Literal["development", "test", "staging", "production"] = Field(
+        "development",
+        validation_alias=AliasChoices("ENVIRONMENT"),
+        description="Where this process runs; it labels logs, traces and metrics.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", validation_alias=AliasChoices("LOG_LEVEL"), description="The lowest level that is logged."
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("DATABASE_URL", "POSTGRES_URL"),
+        description="PostgreSQL, as `postgresql://user:password@host:port/database`. Not set: the local stack's.",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("REDIS_URL"),
+        description="Redis, as `redis://host:port/0`. Not set: the local stack's.",
+    )
+    kafka_bootstrap_servers: str | None = Field(
+        None,
+        validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"),
+        description="Kafka, as `host:port[,host:port]`. Not set: the local stack's.",
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="Where spans are sent by OTLP over HTTP. Not set: spans are not exported, unless a Jaeger host is.",
+    )
+    jaeger_agent_host: str | None = Field(
+        None,
+        validation_alias=AliasChoices("JAEGER_AGENT_HOST", "JAEGER_HOST"),
+        description="Jaeger's host, used when no OTLP endpoint is set.",
+    )
+    jaeger_agent_port: int = Field(
+        6831,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("JAEGER_AGENT_PORT", "JAEGER_PORT"),
+        description="Jaeger's agent port; kept for older deployments, spans go to OTLP's own port.",
+    )
+
+    home: Path = Field(Path("."), description="The folder that holds `.agentmesh/` (local servers, endpoints, run files).")
+    servers: Literal["auto", "local", "docker"] = Field(
+        "auto",
+        description="Which servers to use where an endpoint is not set: `local` the local stack, `docker` containers, `auto` the local stack.",
+    )
+    topic_prefix: str = Field(
+        "", max_length=60, description="Put before every topic and consumer group; for tests and for clusters shared by several meshes."
+    )
+    partitions: int = Field(12, ge=1, le=1000, description="Partitions of a new topic; they bound how many workers of a kind work at once.")
+
+    health_host: str = Field("127.0.0.1", min_length=1, description="The address on which a worker serves health and metrics.")
+    health_port: int = Field(0, ge=0, le=65535, description="The port for health and metrics; 0 takes a free one.")
+    grace_seconds: float = Field(30.0, gt=0, le=600, description="How long a worker may take to finish its work after SIGTERM.")
+
+    batch_max_records: int = Field(500, ge=1, le=10_000, description="The most records that are handled in one transaction.")
+    batch_timeout_ms: int = Field(10, ge=1, le=10_000, description="How long a poll waits for the first records of a batch.")
+    attempts_before_parking: int = Field(3, ge=1, le=100, description="Attempts at a record whose handling fails by a defect, before it is parked.")
+
+    kafka_session_timeout_ms: int = Field(10_000, ge=1_000, description="After this silence a group member counts as dead.")
+    kafka_heartbeat_interval_ms: int = Field(3_000, ge=100, description="How often a group member says that it is alive.")
+    kafka_max_poll_interval_ms: int = Field(300_000, ge=1_000, description="The longest time between two polls before a member leaves its group.")
+    kafka_linger_ms: int = Field(2, ge=0, le=1_000, description="How long a producer waits to fill a batch.")
+
+    pool_min_size: int = Field(5, ge=0, le=1_000, description="Connections to PostgreSQL that a worker keeps open.")
+    pool_max_size: int = Field(20, ge=1, le=1_000, description="The most connections to PostgreSQL that a worker opens.")
+    pool_acquire_timeout_seconds: float = Field(30.0, gt=0, description="How long to wait for a free connection.")
+    pool_command_timeout_seconds: float = Field(30.0, gt=0, description="How long one SQL statement may take.")
+    pool_idle_seconds: float = Field(300.0, gt=0, description="An idle connection above the minimum is closed after this time.")
+    pool_max_queries: int = Field(50_000, ge=1, description="A connection is replaced after this many statements.")
+
+    trace_sample_ratio: float = Field(1.0, ge=0.0, le=1.0, description="The share of new traces that is recorded.")
+    metrics_label_limit: int = Field(1_000, ge=1, description="Values of one metric label that are kept apart; further ones count as `other`.")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper_case(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        scheme, separator, rest = value.get_secret_value().partition("://")
+        if not separator or not re.fullmatch(r"postgres(ql)?(\+\w+)?", scheme):
+            raise ValueError("must be a URL that starts with postgresql://")
+        return SecretStr(f"postgresql://{rest}")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must be a URL that starts with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _check_bootstrap(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        servers = [server.strip() for server in value.split(",")]
+        for server in servers:
+            match = _HOST_AND_PORT.match(server)
+            if match is None or not 0 < int(match.group(1)) < 65536:
+                raise ValueError("must be host:port, or several of them separated by commas")
+        return ",".join(servers)
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _check_otlp_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must be a URL that starts with http:// or https://")
+        return value
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _check_topic_prefix(cls, value: str) -> str:
+        if not _TOPIC_PREFIX.match(value):
+            raise ValueError("may hold letters, digits and '-', and may end with one '.'")
+        return value
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        if self.kafka_heartbeat_interval_ms * 2 > self.kafka_session_timeout_ms:
+            raise ValueError("AGENTMESH_KAFKA_HEARTBEAT_INTERVAL_MS must be at most half of AGENTMESH_KAFKA_SESSION_TIMEOUT_MS")
+        if self.pool_min_size > self.pool_max_size:
+            raise ValueError("AGENTMESH_POOL_MIN_SIZE must not be above AGENTMESH_POOL_MAX_SIZE")
+        return self
+
+    @property
+    def postgres_dsn(self) -> str:
+        """The PostgreSQL URL with its password; raises SettingsError when there is none."""
+        if self.database_url is None:
+            raise _not_set("database_url")
+        return self.database_url.get_secret_value()
+
+    @property
+    def redis_dsn(self) -> str:
+        """The Redis URL with its password; raises SettingsError when there is none."""
+        if self.redis_url is None:
+            raise _not_set("redis_url")
+        return self.redis_url.get_secret_value()
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        """The bootstrap servers; raises SettingsError when there are none."""
+        if self.kafka_bootstrap_servers is None:
+            raise _not_set("kafka_bootstrap_servers")
+        return self.kafka_bootstrap_servers
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder `.agentmesh` under `home`, absolute."""
+        return self.home.expanduser().resolve() / ".agentmesh"
+
+    def with_endpoints(self, *, postgres_dsn: str, redis_url: str, kafka_bootstrap: str) -> MeshSettings:
+        """A copy that uses these servers."""
+        return self.model_copy(
+            update={
+                "database_url": SecretStr(postgres_dsn),
+                "redis_url": SecretStr(redis_url),
+                "kafka_bootstrap_servers": kafka_bootstrap,
+            }
+        )
+
+
+def load_settings(**values: object) -> MeshSettings:
+    """The settings of this process, from the environment; `values` (by field name) win. Raises SettingsError with every fault in it."""
+    try:
+        return MeshSettings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def variable_names(name: str) -> tuple[str, ...]:
+    """The environment variables of a field, the preferred one first."""
+    alias = MeshSettings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (ENV_PREFIX + name.upper(),)
+
+
+def mask_url(url: str) -> str:
+    """The URL with its password replaced by `***`, for messages and logs."""
+    try:
+        parts = urlsplit(url)
+        password = parts.password
+    except ValueError:
+        return "***"
+    if password is None:
+        return url
+    user_info, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user_info.partition(':')[0]}:***@{host}").geturl()
+
+
+def settings_table() -> str:
+    """A markdown table of every setting: its variable, default and meaning; the README holds it."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in MeshSettings.model_fields.items():
+        first, *others = variable_names(name)
+        also = f" (also {', '.join(f'`{other}`' for other in others)})" if others else ""
+        rows.append(f"| `{first}`{also} | {_default_text(field)} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _default_text(field: FieldInfo) -> str:
+    value = field.default
+    if value is None or value == "":
+        return "–"
+    if value == Path("."):
+        return "the working directory"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _not_set(name: str) -> SettingsError:
+    return SettingsError(
+        f"{' or '.join(variable_names(name))} is not set and no local stack was found: "
+        "set it, or start the local servers with `python -m infra.local_stack start`."
+    )
+
+
+def _explain(error: ValidationError) -> str:
+    fields_by_alias = {alias: name for name in MeshSettings.model_fields for alias in variable_names(name)}
+    lines = []
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        rule = fault["msg"].removeprefix("Value error, ")
+        if not fault["loc"]:
+            lines.append(rule)
+            continue
+        where = str(fault["loc"][0])
+        name = fields_by_alias.get(where, where)
+        lines.append(f"{where if where in fields_by_alias else variable_names(name)[0]}: {rule[:1].lower()}{rule[1:]}")
+    return "Invalid settings. " + "; ".join(lines)
