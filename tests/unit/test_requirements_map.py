@@ -30,7 +30,7 @@ def rows(text: str) -> list[tuple[str, list[str]]]:
 
 
 @functools.cache
-def tests_in(path: Path) -> frozenset[str]:
+def defined_tests(path: Path) -> frozenset[str]:
     """Names of the tests of a file: `test_x`, and `Suite::test_x` for a method."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     body = ast.parse(path.read_text(encoding="utf-8")).body if path.is_file() else []
@@ -53,7 +53,7 @@ def wrong_references(text: str) -> list[str]:
 
 def _exists(reference: str) -> bool:
     file, _, name = reference.partition("::")
-    return file.startswith("tests/") and name in tests_in(ROOT / file)
+    return file.startswith("tests/") and name in defined_tests(ROOT / file)
 
 
 def test_every_named_test_exists() -> None:
