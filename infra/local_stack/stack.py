@@ -1,0 +1,125 @@
+"""Starts, stops and describes the servers of one root folder together; called by the CLI, `make demo` and the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from infra.local_stack.endpoints import Endpoints, read_endpoints, remove_endpoints, write_endpoints
+from infra.local_stack.errors import LocalStackError
+from infra.local_stack.kafka import KafkaServer
+from infra.local_stack.lock import stack_lock
+from infra.local_stack.postgres import PostgresServer
+from infra.local_stack.redis import RedisServer
+from infra.local_stack.server import LocalServer, Progress, silent
+
+SERVERS: Mapping[str, Callable[[Path, Progress], LocalServer]] = {
+    "postgres": PostgresServer,
+    "kafka": KafkaServer,
+    "redis": RedisServer,
+}
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What one server is doing. `endpoint` carries no password."""
+
+    name: str
+    state: Literal["running", "not answering", "stopped"]
+    pid: int | None
+    endpoint: str
+
+
+def state_dir_of(root: Path) -> Path:
+    """Where the stack of a root folder keeps everything."""
+    return root.expanduser().resolve() / ".agentmesh"
+
+
+def server(root: Path, name: str, progress: Progress = silent) -> LocalServer:
+    """One server of a stack, to start, stop or kill alone."""
+    if name not in SERVERS:
+        raise LocalStackError(f"There is no server {name!r}: choose one of {', '.join(SERVERS)}.")
+    return SERVERS[name](state_dir_of(root), progress)
+
+
+def postgres(root: Path) -> PostgresServer:
+    """The stack's PostgreSQL, with its own ways to stop."""
+    return PostgresServer(state_dir_of(root))
+
+
+def start_stack(root: Path, progress: Progress = silent, names: Iterable[str] = SERVERS) -> Endpoints:
+    """Start the named servers side by side, or reuse those that run, and write `endpoints.json`.
+
+    Safe to call twice, at the same time too. When one server cannot be started, those that this call started are stopped again.
+    """
+    state_dir = state_dir_of(root)
+    with stack_lock(state_dir, progress):
+        servers = [server(root, name, progress) for name in names]
+        ran_before = [each.name for each in servers if each.is_running()]
+        faults = _side_by_side(servers, lambda each: each.start())
+        if faults:
+            _side_by_side([each for each in servers if each.name not in ran_before], lambda each: each.stop())
+            raise LocalStackError("\n".join(str(fault) for fault in faults)) from faults[0]
+        endpoints = known_endpoints(root)
+        write_endpoints(state_dir, endpoints)
+        return endpoints
+
+
+def stop_stack(root: Path, progress: Progress = silent) -> None:
+    """Stop every server of the stack and take `endpoints.json` away; the data stays."""
+    state_dir = state_dir_of(root)
+    if not state_dir.exists():
+        return
+    with stack_lock(state_dir, progress):
+        remove_endpoints(state_dir)
+        running = [each for each in (server(root, name, progress) for name in SERVERS) if each.is_running()]
+        faults = _side_by_side(running, lambda each: each.stop())
+        if faults:
+            raise LocalStackError("\n".join(str(fault) for fault in faults)) from faults[0]
+        for each in running:
+            progress(f"{each.name} stopped")
+
+
+def restart_server(root: Path, name: str, progress: Progress = silent) -> None:
+    """Stop and start one server, on the same port when it is still free."""
+    with stack_lock(state_dir_of(root), progress):
+        server(root, name, progress).restart()
+        write_endpoints(state_dir_of(root), known_endpoints(root))
+
+
+def known_endpoints(root: Path) -> Endpoints:
+    """The addresses as of the last start, whether the servers run or not; a gateway that was noted is kept."""
+    before = read_endpoints(state_dir_of(root))
+    addresses = {name: server(root, name).endpoint() for name in SERVERS}
+    gateway = None if before is None else before.gateway_url
+    return Endpoints(addresses["kafka"], addresses["postgres"], addresses["redis"], gateway)
+
+
+def status(root: Path) -> list[ServerStatus]:
+    """Each server with its pid and whether it answers."""
+    found = []
+    for name in SERVERS:
+        each = server(root, name)
+        pid = each.pid
+        state: Literal["running", "not answering", "stopped"] = "stopped"
+        if pid is not None:
+            state = "running" if each.answers() else "not answering"
+        found.append(ServerStatus(name, state, pid, each.public_endpoint()))
+    return found
+
+
+def is_running(root: Path) -> bool:
+    """Whether every server's process is alive (they may still be starting)."""
+    return all(server(root, name).is_running() for name in SERVERS)
+
+
+def _side_by_side(servers: list[LocalServer], action: Callable[[LocalServer], None]) -> list[Exception]:
+    """Do one thing with all servers at the same time; answers what went wrong."""
+    if not servers:
+        return []
+    with ThreadPoolExecutor(len(servers), thread_name_prefix="server") as pool:
+        results = [pool.submit(action, each) for each in servers]
+    return [fault for result in results if isinstance(fault := result.exception(), Exception)]
