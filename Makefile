@@ -35,7 +35,7 @@ demo: setup      ## the whole fleet on local servers, with the main job shown; K
 
 test: setup check  ## every check and test this machine can run, coverage and its gate; says what it skipped and why
 	@rm -f .coverage .coverage.*
-	@status=0; $(PY) -m coverage run -m pytest -rs $(ARGS) || status=$$?; $(PY) -m coverage combine -q || status=1; \
+	@status=0; $(PY) -m coverage run -m pytest -ra $(ARGS) || status=$$?; $(PY) -m coverage combine -q || status=1; \
 	 $(PY) -m coverage report || status=1; \
 	 $(if $(ARGS),echo "coverage gate: not applied to a selection of tests";,\
 	   echo "coverage gate: 98 % of contracts, domain, policies and handlers"; \
@@ -55,7 +55,7 @@ bench: setup     ## ratios against the raw pipeline, taken in one run on this ma
 	$(PY) -m tests.benchmarks $(ARGS)
 
 chaos: setup     ## kill, pause and cut real processes; ARGS="--rounds 20" and the like
-	$(PY) -m pytest -m chaos -rs tests/chaos $(ARGS)
+	$(PY) -m pytest -m chaos -ra tests/chaos $(ARGS)
 
 schemas: setup   ## write the JSON Schemas and the AsyncAPI document from the code
 	$(PY) -m contracts.schemas $(ARGS)
