@@ -1,6 +1,6 @@
 """Reads the environment variables of a process, hands out one frozen `MeshSettings`; every worker and the CLI start with it.
 
-Endpoints keep the names that every tool knows (`DATABASE_URL`, `REDIS_URL`, `KAFKA_BOOTSTRAP_SERVERS`, ...); every other setting is
+Endpoints keep the names that every tool knows (`DATABASE_URL`, `REDIS_URL`, `KAFKA_BOOTSTRAP_SERVERS`); every other setting is
 `AGENTMESH_<NAME>`. Importing this module reads nothing: the environment is read when `load_settings()` is called.
 """
 
@@ -42,8 +42,9 @@ class MeshSettings(BaseSettings):
         validate_default=True,
     )
 
-    environment: Literal["development", "test", "staging", "production"] = Field(
+    environment: str = Field(
         "development",
+        pattern=r"^[a-z][a-z0-9-]{0,39}$",
         validation_alias=AliasChoices("ENVIRONMENT"),
         description="Where this process runs; it labels logs, traces and metrics.",
     )
@@ -86,12 +87,16 @@ class MeshSettings(BaseSettings):
     home: Path = Field(Path("."), description="The folder that holds `.agentmesh/` (local servers, endpoints, run files).")
     servers: Literal["auto", "local", "docker"] = Field(
         "auto",
-        description="Which servers to use where an endpoint is not set: `local` the local stack, `docker` containers, `auto` the local stack.",
+        description="Servers to use where an endpoint is not set: `local` (Python packages), `docker` (containers), `auto` (as local).",
     )
     topic_prefix: str = Field(
-        "", max_length=60, description="Put before every topic and consumer group; for tests and for clusters shared by several meshes."
+        "",
+        max_length=60,
+        description="Put before every topic and consumer group; for tests and for clusters shared by several meshes.",
     )
-    partitions: int = Field(12, ge=1, le=1000, description="Partitions of a new topic; they bound how many workers of a kind work at once.")
+    partitions: int = Field(
+        12, ge=1, le=1000, description="Partitions of a new topic; they bound how many workers of a kind work at once."
+    )
 
     health_host: str = Field("127.0.0.1", min_length=1, description="The address on which a worker serves health and metrics.")
     health_port: int = Field(0, ge=0, le=65535, description="The port for health and metrics; 0 takes a free one.")
@@ -99,11 +104,15 @@ class MeshSettings(BaseSettings):
 
     batch_max_records: int = Field(500, ge=1, le=10_000, description="The most records that are handled in one transaction.")
     batch_timeout_ms: int = Field(10, ge=1, le=10_000, description="How long a poll waits for the first records of a batch.")
-    attempts_before_parking: int = Field(3, ge=1, le=100, description="Attempts at a record whose handling fails by a defect, before it is parked.")
+    attempts_before_parking: int = Field(
+        3, ge=1, le=100, description="Attempts at a record whose handling fails by a defect, before it is parked."
+    )
 
     kafka_session_timeout_ms: int = Field(10_000, ge=1_000, description="After this silence a group member counts as dead.")
     kafka_heartbeat_interval_ms: int = Field(3_000, ge=100, description="How often a group member says that it is alive.")
-    kafka_max_poll_interval_ms: int = Field(300_000, ge=1_000, description="The longest time between two polls before a member leaves its group.")
+    kafka_max_poll_interval_ms: int = Field(
+        300_000, ge=1_000, description="The longest time between two polls before a member leaves its group."
+    )
     kafka_linger_ms: int = Field(2, ge=0, le=1_000, description="How long a producer waits to fill a batch.")
 
     pool_min_size: int = Field(5, ge=0, le=1_000, description="Connections to PostgreSQL that a worker keeps open.")
@@ -114,7 +123,9 @@ class MeshSettings(BaseSettings):
     pool_max_queries: int = Field(50_000, ge=1, description="A connection is replaced after this many statements.")
 
     trace_sample_ratio: float = Field(1.0, ge=0.0, le=1.0, description="The share of new traces that is recorded.")
-    metrics_label_limit: int = Field(1_000, ge=1, description="Values of one metric label that are kept apart; further ones count as `other`.")
+    metrics_label_limit: int = Field(
+        1_000, ge=1, description="Values of one metric label that are kept apart; further ones count as `other`."
+    )
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -210,7 +221,7 @@ class MeshSettings(BaseSettings):
 
 
 def load_settings(**values: object) -> MeshSettings:
-    """The settings of this process, from the environment; `values` (by field name) win. Raises SettingsError with every fault in it."""
+    """The settings of this process, from the environment; `values` (by field name) win. Raises SettingsError with every fault."""
     try:
         return MeshSettings(**values)  # type: ignore[arg-type]
     except ValidationError as error:

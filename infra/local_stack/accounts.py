@@ -30,7 +30,7 @@ def service_account(data: Path) -> Account | None:
         if (account := _lookup(name)) is not None:
             return account
     if (useradd := shutil.which("useradd")) is not None:
-        subprocess.run(  # noqa: S603 - constant arguments
+        subprocess.run(
             [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _NAMES[0]], capture_output=True, check=False
         )
     account = _lookup(_NAMES[0]) or _lookup("nobody")

@@ -1,4 +1,4 @@
-"""Where the servers are: `Endpoints`, written to and read from `.agentmesh/endpoints.json` by the stack, the CLI and the tests."""
+"""Where the servers are: `Endpoints`, kept in `.agentmesh/endpoints.json` for the CLI, the workers and the tests."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from infra.local_stack.ports import HOST, accepts
 from infra.local_stack.processes import run_as
 from infra.local_stack.server import LocalServer
 
-# One node keeps every internal topic, so their replication factors are 1. Small session timeouts are allowed because tests that kill
-# workers wait for them. The cleaner's default buffer would take a quarter of the heap.
+# One node keeps every internal topic, so their replication factors are 1. Small session timeouts are allowed because tests that
+# kill workers wait for them. The cleaner's default buffer would take a quarter of the heap.
 _CONFIGURATION = """\
 process.roles=broker,controller
 node.id=1

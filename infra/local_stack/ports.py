@@ -12,8 +12,8 @@ from infra.local_stack.errors import LocalStackError
 
 HOST = "127.0.0.1"
 
-# Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections: a client that keeps dialling a
-# stopped server could else be given the server's own port, connect to itself and keep the server from coming back.
+# Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections: a client that keeps dialling
+# a stopped server could else be given the server's own port, connect to itself and keep the server from coming back.
 _FIRST, _LAST = 20_000, 32_000
 
 
@@ -55,13 +55,14 @@ class PortBook:
         ports: dict[str, int] = {}
         for role in roles:
             port = before.get(role, 0)
-            ports[role] = port if port and is_free(port) else _free_port(exclude={*ports.values(), *before.values()})
+            ports[role] = port if port and is_free(port) else free_port(exclude={*ports.values(), *before.values()})
         if ports != before:
             write_private(self._path, json.dumps(ports) + "\n")
         return ports
 
 
-def _free_port(exclude: set[int]) -> int:
+def free_port(exclude: set[int]) -> int:
+    """A port that nobody listens on now and that is not in `exclude`."""
     for _ in range(1000):
         port = random.randint(_FIRST, _LAST)  # noqa: S311 - no secret: spreads two stacks that start at the same time
         if port not in exclude and is_free(port):

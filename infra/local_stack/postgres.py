@@ -54,7 +54,7 @@ _STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": si
 class PostgresServer(LocalServer):
     """PostgreSQL of the local stack: database and user `agentmesh`, passwords chosen once at random.
 
-    The user owns its database and may create others (tests do), but is no superuser: what works here works with a managed database.
+    The user owns its database and may create others (tests do), but is no superuser: what works here works on a managed server.
     """
 
     name = "postgres"
@@ -78,7 +78,7 @@ class PostgresServer(LocalServer):
             return False
 
     def stop(self, mode: StopMode = "fast") -> None:
-        """`fast` ends sessions and shuts down cleanly, `smart` waits for them, `immediate` is a crash: recovery at the next start."""
+        """`fast` ends sessions and stops cleanly, `smart` waits for them, `immediate` is a crash: recovery at the next start."""
         terminate(self.record, _STOP_SIGNALS[mode], self.stop_seconds)
 
     @cached_property
@@ -131,7 +131,13 @@ class PostgresServer(LocalServer):
             if self._account is not None:
                 os.chown(password_file, self._account.uid, self._account.gid)
             command = [str(self._bin / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "--pwfile", str(password_file)]
-            command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+            command += [
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+            ]
             run_as(command, self._account, cwd=self.directory, env=self.environment(), timeout=120)
         finally:
             password_file.unlink(missing_ok=True)
@@ -184,7 +190,9 @@ class PostgresServer(LocalServer):
                         sql.Identifier(USER), sql.Literal(self._passwords()[USER])
                     )
                 )
-                connection.execute(sql.SQL("GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO {}").format(sql.Identifier(USER)))
+                connection.execute(
+                    sql.SQL("GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO {}").format(sql.Identifier(USER))
+                )
             if database is None:
                 self._create_extension("template1")
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(USER)))

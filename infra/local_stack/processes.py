@@ -18,11 +18,11 @@ from pathlib import Path
 from infra.local_stack.errors import LocalStackError
 
 # The shell records the pid before we hear of it, so a starter that is killed meanwhile leaves no unknown server behind.
-_SPAWN = '''
+_SPAWN = """
 log=$1; pid_file=$2; shift 2
 "$@" >>"$log" 2>&1 </dev/null &
 echo $! >"$pid_file.new" && mv "$pid_file.new" "$pid_file"
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def run_as(command: Sequence[str], account: Account | None, *, cwd: Path, env: M
     """Run a command to its end, as another user if given; answers its output, raises LocalStackError with it on failure."""
     identity = {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
     try:
-        done = subprocess.run(  # noqa: S603 - the command is ours, no shell text from outside
+        done = subprocess.run(
             list(command),
             cwd=cwd,
             env=dict(env),
@@ -128,7 +128,7 @@ def command_line(pid: int) -> str:
 
 def _ps(pid: int, columns: str) -> str:
     with suppress(OSError):
-        done = subprocess.run(["ps", "-o", columns, "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607
+        done = subprocess.run(["ps", "-o", columns, "-p", str(pid)], capture_output=True, text=True, check=False)
         return done.stdout.strip()
     return ""
 

@@ -24,8 +24,8 @@ def silent(message: str) -> None:
 class LocalServer(ABC):
     """One server of one stack. Everything it owns lives in `<state_dir>/servers/<name>`.
 
-    `start` is idempotent: a running server that answers is reused, a running one that does not is ended first, leftovers of a crash
-    are cleared. Objects hold no state of their own: another process may start, stop or kill the same server.
+    `start` is idempotent: a running server that answers is reused, a running one that does not is ended first, leftovers of a
+    crash are cleared. Objects hold no state of their own: another process may start, stop or kill the same server.
     """
 
     name: ClassVar[str]
@@ -57,7 +57,7 @@ class LocalServer(ABC):
     def _spawn(self) -> int:
         """Start the process; answers its pid."""
 
-    def _settle(self) -> None:
+    def _settle(self) -> None:  # noqa: B027 - most servers have nothing left to do
         """What is left to do when the server answers, and is harmless to repeat."""
 
     @property

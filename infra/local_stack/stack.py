@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,8 @@ SERVERS: Mapping[str, Callable[[Path, Progress], LocalServer]] = {
     "kafka": KafkaServer,
     "redis": RedisServer,
 }
+
+_FIELDS = {"postgres": "postgres_dsn", "kafka": "kafka_bootstrap", "redis": "redis_url"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,16 @@ def postgres(root: Path) -> PostgresServer:
     return PostgresServer(state_dir_of(root))
 
 
-def start_stack(root: Path, progress: Progress = silent, names: Iterable[str] = SERVERS) -> Endpoints:
-    """Start the named servers side by side, or reuse those that run, and write `endpoints.json`.
+def start_stack(root: Path, progress: Progress = silent) -> Endpoints:
+    """Start every server side by side, or reuse those that run, and write `endpoints.json`.
 
     Safe to call twice, at the same time too. When one server cannot be started, those that this call started are stopped again.
     """
+    return start_servers(root, SERVERS, {}, progress)
+
+
+def start_servers(root: Path, names: Iterable[str], given: Mapping[str, str], progress: Progress = silent) -> Endpoints:
+    """Like `start_stack`, for the named servers only; `given` holds the addresses of the others, which run elsewhere."""
     state_dir = state_dir_of(root)
     with stack_lock(state_dir, progress):
         servers = [server(root, name, progress) for name in names]
@@ -63,7 +70,8 @@ def start_stack(root: Path, progress: Progress = silent, names: Iterable[str] = 
         if faults:
             _side_by_side([each for each in servers if each.name not in ran_before], lambda each: each.stop())
             raise LocalStackError("\n".join(str(fault) for fault in faults)) from faults[0]
-        endpoints = known_endpoints(root)
+        addresses = {**{each.name: each.endpoint() for each in servers}, **given}
+        endpoints = Endpoints(addresses["kafka"], addresses["postgres"], addresses["redis"], _noted_gateway(state_dir))
         write_endpoints(state_dir, endpoints)
         return endpoints
 
@@ -84,18 +92,25 @@ def stop_stack(root: Path, progress: Progress = silent) -> None:
 
 
 def restart_server(root: Path, name: str, progress: Progress = silent) -> None:
-    """Stop and start one server, on the same port when it is still free."""
-    with stack_lock(state_dir_of(root), progress):
-        server(root, name, progress).restart()
-        write_endpoints(state_dir_of(root), known_endpoints(root))
+    """Stop and start one server, on the same port when it is still free; `endpoints.json` follows when it is not."""
+    state_dir = state_dir_of(root)
+    with stack_lock(state_dir, progress):
+        chosen = server(root, name, progress)
+        chosen.restart()
+        noted = read_endpoints(state_dir)
+        if noted is not None:
+            write_endpoints(state_dir, replace(noted, **{_FIELDS[name]: chosen.endpoint()}))
 
 
-def known_endpoints(root: Path) -> Endpoints:
-    """The addresses as of the last start, whether the servers run or not; a gateway that was noted is kept."""
-    before = read_endpoints(state_dir_of(root))
+def local_endpoints(root: Path) -> Endpoints:
+    """The addresses of this stack's own servers as of their last start, whether they run or not."""
     addresses = {name: server(root, name).endpoint() for name in SERVERS}
-    gateway = None if before is None else before.gateway_url
-    return Endpoints(addresses["kafka"], addresses["postgres"], addresses["redis"], gateway)
+    return Endpoints(addresses["kafka"], addresses["postgres"], addresses["redis"])
+
+
+def _noted_gateway(state_dir: Path) -> str | None:
+    noted = read_endpoints(state_dir)
+    return None if noted is None else noted.gateway_url
 
 
 def status(root: Path) -> list[ServerStatus]:
