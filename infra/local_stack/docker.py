@@ -15,7 +15,7 @@ from typing import Any
 from infra.local_stack.errors import LocalStackError, MissingPackage
 from infra.local_stack.kafka_jars import KAFKA_VERSION
 from infra.local_stack.ports import HOST, free_port
-from infra.local_stack.server import Progress, silent
+from infra.local_stack.progress import Progress, silent
 
 POSTGRES_IMAGE = "pgvector/pgvector:pg18"
 KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}"

@@ -12,7 +12,6 @@ import logging
 import os
 import threading
 import zipfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from infra.local_stack.endpoints import write_private
 from infra.local_stack.errors import MissingPackage
 from infra.local_stack.packages import package_folder
+from infra.local_stack.progress import Progress, silent
 
 KAFKA_VERSION = "4.1.1"
 COORDINATES = (("org.apache.kafka", "kafka_2.13", KAFKA_VERSION), ("org.slf4j", "slf4j-simple", "1.7.36"))
@@ -28,7 +28,7 @@ _DOWNLOADS_AT_ONCE = 8
 _SCOPES = ("compile", "runtime")
 
 
-def class_path(state_dir: Path, progress: Callable[[str], None]) -> list[Path]:
+def class_path(state_dir: Path, progress: Progress) -> list[Path]:
     """Every jar that the broker needs. The first call downloads about 45 MB; raises MissingPackage when it cannot."""
     note = state_dir / "cache" / f"kafka-{KAFKA_VERSION}.json"
     jars = _noted(note)
@@ -57,16 +57,19 @@ def _noted(note: Path) -> list[Path] | None:
         return None
 
 
-def _resolve(state_dir: Path, progress: Callable[[str], None]) -> list[Path]:
+def _resolve(state_dir: Path, progress: Progress) -> list[Path]:
     package_folder("jgo", "Kafka", "KAFKA_BOOTSTRAP_SERVERS")
-    progress(f"resolving Apache Kafka {KAFKA_VERSION} from Maven Central (once, about 45 MB)")
     try:
-        artifacts = _artifacts(_repository(state_dir))
-        return _download(artifacts, progress)
+        repository = _repository(state_dir)
+        group, name, version = COORDINATES[0]
+        known = repository.joinpath(*group.split("."), name, version, f"{name}-{version}.jar").exists()
+        tell = silent if known else progress
+        tell(f"fetching Apache Kafka {KAFKA_VERSION} from Maven Central (once, about 45 MB)")
+        return _download(_artifacts(repository), tell)
     except Exception as error:
         raise MissingPackage(
             f"The jars of Apache Kafka {KAFKA_VERSION} could not be fetched ({type(error).__name__}: {error}). "
-            "Needed once: access to Maven Central, or to a mirror named under [repositories] in jgo's configuration file (~/.config/jgo.conf). "
+            "Needed once: access to Maven Central, or to a mirror that [repositories] in ~/.config/jgo.conf names `central`. "
             "Without either, set KAFKA_BOOTSTRAP_SERVERS to a broker of your own, or AGENTMESH_SERVERS=docker."
         ) from error
 
@@ -97,7 +100,7 @@ def _artifacts(repository: Path) -> list[Any]:
     return [dependency.artifact for dependency in [*named, *transitive] if dependency.scope in _SCOPES]
 
 
-def _download(artifacts: list[Any], progress: Callable[[str], None]) -> list[Path]:
+def _download(artifacts: list[Any], progress: Progress) -> list[Path]:
     lock = threading.Lock()
     done = 0
 

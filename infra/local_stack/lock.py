@@ -5,15 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from infra.local_stack.errors import LocalStackError
+from infra.local_stack.progress import Progress
 
 
 @contextmanager
-def stack_lock(state_dir: Path, progress: Callable[[str], None], timeout: float = 180.0) -> Iterator[None]:
+def stack_lock(state_dir: Path, progress: Progress, timeout: float = 180.0) -> Iterator[None]:
     """Hold the stack's lock for the block. The operating system frees it when its holder dies, so it is never stale."""
     state_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(state_dir / "stack.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -26,7 +27,7 @@ def stack_lock(state_dir: Path, progress: Callable[[str], None], timeout: float 
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, progress: Callable[[str], None], timeout: float) -> None:
+def _acquire(descriptor: int, progress: Progress, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     told = False
     while True:

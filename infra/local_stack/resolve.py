@@ -11,7 +11,7 @@ from pathlib import Path
 from infra.local_stack.docker import DockerServers
 from infra.local_stack.endpoints import Endpoints, read_endpoints
 from infra.local_stack.errors import LocalStackError
-from infra.local_stack.server import Progress, silent
+from infra.local_stack.progress import Progress, silent
 from infra.local_stack.stack import SERVERS, server, start_servers, state_dir_of
 from infra.settings import MeshSettings, variable_names
 

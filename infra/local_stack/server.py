@@ -6,19 +6,13 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 from infra.local_stack.errors import ServerFailedToStart
 from infra.local_stack.ports import PortBook
 from infra.local_stack.processes import ProcessRecord, send_signal, spawn, terminate, wait_until_gone
-
-Progress = Callable[[str], None]
-
-
-def silent(message: str) -> None:
-    """A progress that tells nobody."""
+from infra.local_stack.progress import Progress, silent
 
 
 class LocalServer(ABC):

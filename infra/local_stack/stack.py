@@ -13,8 +13,9 @@ from infra.local_stack.errors import LocalStackError
 from infra.local_stack.kafka import KafkaServer
 from infra.local_stack.lock import stack_lock
 from infra.local_stack.postgres import PostgresServer
+from infra.local_stack.progress import Progress, silent
 from infra.local_stack.redis import RedisServer
-from infra.local_stack.server import LocalServer, Progress, silent
+from infra.local_stack.server import LocalServer
 
 SERVERS: Mapping[str, Callable[[Path, Progress], LocalServer]] = {
     "postgres": PostgresServer,
