@@ -1,0 +1,152 @@
+"""Carries ended spans to an OTLP collector from a background thread; started by tracing, never felt by traced work."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+from infra.telemetry import names
+
+logger = logging.getLogger(__name__)
+
+OTLP_HTTP_PORT = 4318
+TRACES_PATH = "/v1/traces"
+EXPORT_SECONDS = 5.0
+# After a failed export the collector is left alone for this long and spans are dropped, so that no queue builds up behind it.
+COOL_DOWN_SECONDS = 30.0
+QUEUE_SPANS = 8_192
+BATCH_SPANS = 512
+BATCH_MILLISECONDS = 1_000
+
+
+def traces_url(endpoint: str | None, jaeger_host: str | None) -> str | None:
+    """Where to post spans: the OTLP endpoint, else the OTLP port of Jaeger's host (its agent port speaks thrift), else nowhere."""
+    if endpoint:
+        base = endpoint.rstrip("/")
+        return base if base.endswith(TRACES_PATH) else base + TRACES_PATH
+    return f"http://{jaeger_host}:{OTLP_HTTP_PORT}{TRACES_PATH}" if jaeger_host else None
+
+
+class CalmExporter(SpanExporter):
+    """Wraps an exporter so that its failures cost nothing: one warning, then silence and dropped spans for a while (OBS-09)."""
+
+    def __init__(
+        self,
+        inner: SpanExporter,
+        cool_down: float = COOL_DOWN_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        reason: _LastWords | None = None,
+    ) -> None:
+        self._inner = inner
+        self._cool_down = cool_down
+        self._clock = clock
+        self._reason = reason or _LastWords()
+        self._quiet_until: float | None = None
+        self._closed = False
+        self.dropped = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export, or drop while the collector is known to be away."""
+        now = self._clock()
+        if self._closed or (self._quiet_until is not None and now < self._quiet_until):
+            self.dropped += len(spans)
+            return SpanExportResult.FAILURE
+        try:
+            result = self._inner.export(spans)
+        except Exception as error:  # whatever a transport raises, spans are worth less than work
+            self._reason.text = f"{type(error).__name__}: {error}"
+            result = SpanExportResult.FAILURE
+        if result is SpanExportResult.SUCCESS:
+            self._recovered()
+            return result
+        self.dropped += len(spans)
+        self._quiet_until = self._clock() + self._cool_down
+        logger.warning(
+            "spans are not exported, %d dropped, next try in %.0f s: %s", self.dropped, self._cool_down, self._reason.text
+        )
+        return result
+
+    def _recovered(self) -> None:
+        if self._quiet_until is not None:
+            self._quiet_until = None
+            logger.info("spans are exported again, %d were dropped", self.dropped)
+
+    def shutdown(self) -> None:
+        """Stop at once: what is still queued is dropped, a wait between retries ends."""
+        if not self._closed:
+            self._closed = True
+            self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is held here."""
+        return True
+
+
+class _LastWords(logging.Filter):
+    """Keeps the SDK exporter's own lines (several, and an error, for each failed export); CalmExporter says it once instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = "no reason given"
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.text = record.getMessage()
+        return False
+
+
+def otlp_exporter(url: str) -> SpanExporter:
+    """An exporter to an OTLP collector over HTTP with protobuf."""
+    last_words = _LastWords()
+    for name in (OTLPSpanExporter.__module__, "opentelemetry.exporter.otlp.common.http"):
+        logging.getLogger(name).addFilter(last_words)
+    return CalmExporter(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS), reason=last_words)
+
+
+def span_pipeline(
+    exporter: SpanExporter, service: str, version: str, environment: str, sample_ratio: float, max_links: int
+) -> tuple[TracerProvider, Callable[[float], None]]:
+    """The SDK's provider with a batch processor, and a function that closes it within some seconds."""
+    resource = Resource.create(
+        {
+            names.RESOURCE_SERVICE_NAME: service,
+            names.RESOURCE_SERVICE_NAMESPACE: names.SERVICE_NAMESPACE,
+            names.RESOURCE_SERVICE_VERSION: version,
+            names.RESOURCE_SERVICE_INSTANCE_ID: f"{socket.gethostname()}-{os.getpid()}",
+            names.RESOURCE_ENVIRONMENT: environment,
+        }
+    )
+    provider = TracerProvider(
+        sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
+        resource=resource,
+        span_limits=SpanLimits(max_links=max_links),
+        shutdown_on_exit=False,  # the process closes it itself, within a limit
+    )
+    provider.add_span_processor(
+        BatchSpanProcessor(
+            exporter,
+            max_queue_size=QUEUE_SPANS,
+            schedule_delay_millis=BATCH_MILLISECONDS,
+            max_export_batch_size=BATCH_SPANS,
+            export_timeout_millis=EXPORT_SECONDS * 1000,
+        )
+    )
+
+    def close(seconds: float) -> None:
+        # The SDK takes no limit here and would wait up to 30 s for a collector that is away.
+        closing = threading.Thread(target=provider.shutdown, name="close-spans", daemon=True)
+        closing.start()
+        closing.join(seconds)
+        if closing.is_alive():
+            exporter.shutdown()
+
+    return provider, close

@@ -1,0 +1,222 @@
+"""Holds every Prometheus metric of a process; workers count on them, `/metrics` reads them.
+
+An attribute is the metric's name without the prefix `agentmesh_`. `labels(…)` answers from a small table; a hot loop keeps the
+child: `relayed = metrics.events_relayed_total.labels(context)`.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+from opentelemetry import trace
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, Info, PlatformCollector, ProcessCollector
+
+from infra.telemetry import names
+
+DEFAULT_LABEL_LIMIT = 1_000
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+# Partitions are bounded by the broker; a gauge of "other partitions" would mean nothing.
+ENUMERATED_LABELS = frozenset({"partition"})
+
+M = TypeVar("M", bound="_Bounded")
+
+
+class BoundedChildren:
+    """The children of one metric, with at most `limit` values of each label (OBS-33); what comes later is counted as `other`."""
+
+    def __init__(self, label_names: tuple[str, ...], limit: int) -> None:
+        self._names = label_names
+        self._limit = limit
+        self._seen: dict[str, set[str]] = {name: set() for name in label_names if name not in ENUMERATED_LABELS}
+        self.cache: dict[tuple[object, ...], Any] = {}
+
+    def bounded(self, values: tuple[object, ...]) -> tuple[tuple[str, ...], bool]:
+        """The values to use, and whether they are the given ones."""
+        texts = tuple(str(value) for value in values)
+        result = tuple(self._bound(name, text) for name, text in zip(self._names, texts, strict=True))
+        return result, result == texts
+
+    def _bound(self, name: str, text: str) -> str:
+        seen = self._seen.get(name)
+        if seen is None or text in seen:
+            return text
+        if len(seen) >= self._limit:
+            return names.OTHER_LABEL
+        seen.add(text)
+        return text
+
+
+class _Bounded:
+    """Mixed into a metric class: its `labels` is bounded and cached."""
+
+    _children: BoundedChildren | None = None
+    _labelnames: tuple[str, ...]
+
+    def bound(self, limit: int) -> None:
+        """Start to bound the labels of this metric."""
+        self._children = BoundedChildren(tuple(self._labelnames), limit)
+
+    def labels(self, *values: object, **by_name: object) -> Any:
+        """The child for these label values, given by place or by name."""
+        children = self._children
+        if children is None:
+            return super().labels(*values, **by_name)  # type: ignore[misc]
+        key = values or tuple(by_name.values())
+        if by_name and tuple(by_name) != self._labelnames:
+            key = self._in_order(by_name)
+        child = children.cache.get(key)
+        if child is not None:
+            return child
+        if len(key) != len(self._labelnames):
+            raise ValueError(f"{self} takes the labels {', '.join(self._labelnames)}")
+        texts, as_given = children.bounded(key)
+        child = super().labels(*texts)  # type: ignore[misc]
+        if as_given:
+            children.cache[key] = child
+        return child
+
+    def _in_order(self, by_name: dict[str, object]) -> tuple[object, ...]:
+        if set(by_name) != set(self._labelnames):
+            raise ValueError(f"{self} takes the labels {', '.join(self._labelnames)}")
+        return tuple(by_name[name] for name in self._labelnames)
+
+
+class BoundedCounter(_Bounded, Counter):
+    """A counter whose labels cannot grow without end."""
+
+
+class BoundedGauge(_Bounded, Gauge):
+    """A gauge whose labels cannot grow without end."""
+
+
+class BoundedHistogram(_Bounded, Histogram):
+    """A histogram whose labels cannot grow without end."""
+
+
+class Observer(Protocol):
+    """What `timed` needs: a histogram without labels, or a child of one."""
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None: ...
+
+
+class timed:
+    """`with timed(histogram):` observes the seconds of the block, when it fails as when it succeeds (OBS-33).
+
+    Inside a recorded span the observation carries the trace id as exemplar, which OpenMetrics readers show.
+    """
+
+    __slots__ = ("_histogram", "_started")
+
+    def __init__(self, histogram: Observer) -> None:
+        self._histogram = histogram
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None) -> None:
+        seconds = time.perf_counter() - self._started
+        context = trace.get_current_span().get_span_context()
+        exemplar = {"trace_id": f"{context.trace_id:032x}"} if context.trace_flags.sampled else None
+        self._histogram.observe(seconds, exemplar)
+
+
+class Metrics:
+    """Every metric of the spine, in a registry of its own (never prometheus_client's global one)."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        *,
+        version: str = "",
+        environment: str = "",
+        label_limit: int = DEFAULT_LABEL_LIMIT,
+    ) -> None:
+        self.registry = registry or CollectorRegistry(auto_describe=True)
+        self._label_limit = label_limit
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.app_info = Info(names.APP, "Version and environment of the running software.", registry=self.registry)
+        self.app_info.info({"version": version, "environment": environment})
+        self.active_requests = self._gauge(names.ACTIVE_REQUESTS, "Requests or messages that this process handles at the moment.")
+        self._define_command_metrics()
+        self._define_flow_metrics()
+        self._define_dependency_metrics()
+
+    def _define_command_metrics(self) -> None:
+        self.commands_handled_total = self._counter(
+            names.COMMANDS_HANDLED_TOTAL, "Commands settled: events, unchanged, rejected or parked.", "topic", "outcome"
+        )
+        self.commands_rejected_total = self._counter(names.COMMANDS_REJECTED_TOTAL, "Commands refused, by code.", "topic", "code")
+        self.duplicates_absorbed_total = self._counter(
+            names.DUPLICATES_ABSORBED_TOTAL,
+            "Commands whose id was known already; payload `different` means that an id was used twice.",
+            "topic",
+            "payload",
+        )
+        self.dead_letters_total = self._counter(
+            names.DEAD_LETTERS_TOTAL, "Records parked, by the topic that they came from.", "topic"
+        )
+        self.dlq_requeued_total = self._counter(names.DLQ_REQUEUED_TOTAL, "Dead letters taken up again by a redrive.", "topic")
+        self.batch_records = self._histogram(names.BATCH_RECORDS, "Records handled in one batch.", "group", buckets=BATCH_BUCKETS)
+        self.handle_duration_seconds = self._histogram(
+            names.HANDLE_DURATION_SECONDS, "Time to handle one batch, from records to durable outcome.", "group"
+        )
+        self.event_append_duration_seconds = self._histogram(
+            names.EVENT_APPEND_DURATION_SECONDS, "Time of one append transaction in the event store."
+        )
+        self.event_append_conflicts_total = self._counter(
+            names.EVENT_APPEND_CONFLICTS_TOTAL, "Aggregates decided again because another writer was first."
+        )
+
+    def _define_flow_metrics(self) -> None:
+        self.events_relayed_total = self._counter(
+            names.EVENTS_RELAYED_TOTAL, "Log entries published and acknowledged.", "context"
+        )
+        self.relay_leader = self._gauge(names.RELAY_LEADER, "1 while this process relays the context, 0 in stand-by.", "context")
+        self.relay_page_seconds = self._histogram(names.RELAY_PAGE_SECONDS, "Time to publish one page of the log.", "context")
+        self.outbox_pending = self._gauge(names.OUTBOX_PENDING, "Log positions not yet relayed.", "context")
+        self.projected_events_total = self._counter(
+            names.PROJECTED_EVENTS_TOTAL, "Events folded into a read model.", "projection"
+        )
+        self.projection_lag_events = self._gauge(names.PROJECTION_LAG_EVENTS, "Events that a read model is behind.", "projection")
+        self.projection_lag_seconds = self._gauge(
+            names.PROJECTION_LAG_SECONDS, "Seconds that a read model is behind.", "projection"
+        )
+        self.projection_last_event_timestamp_seconds = self._gauge(
+            names.PROJECTION_LAST_EVENT_TIMESTAMP_SECONDS, "When the newest event of a read model was recorded.", "projection"
+        )
+        self.consumer_lag_messages = self._gauge(
+            names.CONSUMER_LAG_MESSAGES, "Records of an assigned partition not yet read.", "group", "topic", "partition"
+        )
+        self.consumer_lag_seconds = self._gauge(
+            names.CONSUMER_LAG_SECONDS, "Age of the oldest record of a partition not yet handled.", "group", "topic", "partition"
+        )
+        self.rebalances_total = self._counter(
+            names.REBALANCES_TOTAL, "Times that a group's partitions were given out anew.", "group"
+        )
+
+    def _define_dependency_metrics(self) -> None:
+        self.retries_total = self._counter(names.RETRIES_TOTAL, "Attempts repeated after a transient failure.", "name")
+        self.circuit_state = self._gauge(names.CIRCUIT_STATE, "Circuit breaker: 0 closed, 1 half open, 2 open.", "name")
+        self.bulkhead_waiting = self._gauge(names.BULKHEAD_WAITING, "Calls that wait for a free place of a bulkhead.", "name")
+        self.pool_connections = self._gauge(names.POOL_CONNECTIONS, "Connections of a pool, by state.", "pool", "state")
+        self.pool_waiting = self._gauge(names.POOL_WAITING, "Callers that wait for a connection of a pool.", "pool")
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> BoundedCounter:
+        return self._bounded(BoundedCounter(name, help_text, labels, registry=self.registry))
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> BoundedGauge:
+        return self._bounded(BoundedGauge(name, help_text, labels, registry=self.registry))
+
+    def _histogram(
+        self, name: str, help_text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_BUCKETS
+    ) -> BoundedHistogram:
+        return self._bounded(BoundedHistogram(name, help_text, labels, buckets=buckets, registry=self.registry))
+
+    def _bounded(self, metric: M) -> M:
+        metric.bound(self._label_limit)
+        return metric

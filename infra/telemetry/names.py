@@ -1,0 +1,81 @@
+"""Every name that leaves the process for a log, trace or metrics system, spelled once; read by tracing, metrics and their users.
+
+Semantic conventions 1.44. A rename there is one edit here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SERVICE_PREFIX: Final = "agentmesh-"
+SERVICE_NAMESPACE: Final = "agentmesh"
+
+# --- resource ---------------------------------------------------------------------------------------------------------
+
+RESOURCE_SERVICE_NAME: Final = "service.name"
+RESOURCE_SERVICE_NAMESPACE: Final = "service.namespace"
+RESOURCE_SERVICE_VERSION: Final = "service.version"
+RESOURCE_SERVICE_INSTANCE_ID: Final = "service.instance.id"
+RESOURCE_ENVIRONMENT: Final = "deployment.environment.name"
+
+# --- messaging spans --------------------------------------------------------------------------------------------------
+
+MESSAGING_SYSTEM: Final = "messaging.system"
+MESSAGING_SYSTEM_KAFKA: Final = "kafka"
+MESSAGING_OPERATION_NAME: Final = "messaging.operation.name"
+MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
+MESSAGING_DESTINATION_NAME: Final = "messaging.destination.name"
+MESSAGING_DESTINATION_PARTITION_ID: Final = "messaging.destination.partition.id"
+MESSAGING_CONSUMER_GROUP_NAME: Final = "messaging.consumer.group.name"
+MESSAGING_MESSAGE_ID: Final = "messaging.message.id"
+MESSAGING_CONVERSATION_ID: Final = "messaging.message.conversation_id"
+MESSAGING_BATCH_MESSAGE_COUNT: Final = "messaging.batch.message_count"
+MESSAGING_KAFKA_OFFSET: Final = "messaging.kafka.offset"
+CLOUDEVENTS_EVENT_ID: Final = "cloudevents.event_id"
+CLOUDEVENTS_EVENT_TYPE: Final = "cloudevents.event_type"
+ERROR_TYPE: Final = "error.type"
+
+OPERATION_SEND: Final = "send"
+OPERATION_POLL: Final = "poll"
+OPERATION_PROCESS: Final = "process"
+OPERATION_COMMIT: Final = "commit"
+# An operation's own name -> its type in the conventions.
+OPERATION_TYPES: Final = {
+    OPERATION_SEND: "send",
+    OPERATION_POLL: "receive",
+    OPERATION_PROCESS: "process",
+    OPERATION_COMMIT: "settle",
+}
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+APP: Final = "app"  # exposed as app_info
+ACTIVE_REQUESTS: Final = "active_requests"
+CIRCUIT_STATE: Final = "agentmesh_circuit_state"
+BULKHEAD_WAITING: Final = "agentmesh_bulkhead_waiting"
+RETRIES_TOTAL: Final = "agentmesh_retries_total"
+PROJECTION_LAG_EVENTS: Final = "agentmesh_projection_lag_events"
+PROJECTION_LAG_SECONDS: Final = "agentmesh_projection_lag_seconds"
+PROJECTION_LAST_EVENT_TIMESTAMP_SECONDS: Final = "agentmesh_projection_last_event_timestamp_seconds"
+PROJECTED_EVENTS_TOTAL: Final = "agentmesh_projected_events_total"
+OUTBOX_PENDING: Final = "agentmesh_outbox_pending"
+DEAD_LETTERS_TOTAL: Final = "agentmesh_dead_letters_total"
+DLQ_REQUEUED_TOTAL: Final = "agentmesh_dlq_requeued_total"
+COMMANDS_HANDLED_TOTAL: Final = "agentmesh_commands_handled_total"
+COMMANDS_REJECTED_TOTAL: Final = "agentmesh_commands_rejected_total"
+DUPLICATES_ABSORBED_TOTAL: Final = "agentmesh_duplicates_absorbed_total"
+BATCH_RECORDS: Final = "agentmesh_batch_records"
+HANDLE_DURATION_SECONDS: Final = "agentmesh_handle_duration_seconds"
+EVENT_APPEND_DURATION_SECONDS: Final = "agentmesh_event_append_duration_seconds"
+EVENT_APPEND_CONFLICTS_TOTAL: Final = "agentmesh_event_append_conflicts_total"
+EVENTS_RELAYED_TOTAL: Final = "agentmesh_events_relayed_total"
+RELAY_LEADER: Final = "agentmesh_relay_leader"
+RELAY_PAGE_SECONDS: Final = "agentmesh_relay_page_seconds"
+CONSUMER_LAG_MESSAGES: Final = "agentmesh_consumer_lag_messages"
+CONSUMER_LAG_SECONDS: Final = "agentmesh_consumer_lag_seconds"
+REBALANCES_TOTAL: Final = "agentmesh_rebalances_total"
+POOL_CONNECTIONS: Final = "agentmesh_pool_connections"
+POOL_WAITING: Final = "agentmesh_pool_waiting"
+
+# The value under which everything beyond a label's limit is counted.
+OTHER_LABEL: Final = "other"
