@@ -1,0 +1,420 @@
+"""CloudEvents on Kafka: record key, value and headers in, metadata and data bytes out, and back; also the stored form of an event.
+
+Readers take binary and structured mode; writers use binary mode. The value is the data and nothing else: there is no second envelope in it.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from contracts.message import Event
+from contracts.upcasting import decode_event
+
+MAX_HEADER_BYTES = 1024
+MAX_TRACESTATE_BYTES = 512
+SPEC_VERSION = "1.0"
+JSON_TYPE = "application/json"
+STRUCTURED_TYPE = "application/cloudevents+json"
+UNKNOWN = "unknown"
+
+Headers = Iterable[tuple[str, bytes]]
+
+
+class Metadata(NamedTuple):
+    """What travels in headers, for commands and events alike. A tuple, because a frozen dataclass costs three times as much to make."""
+
+    message_id: str
+    type_name: str
+    source: str
+    subject: str
+    """The aggregate's id; of a command without ce_subject, the record's key."""
+    time: str
+    """RFC 3339."""
+    tenant_id: str
+    """Empty where the sender did not say."""
+    auth_type: str
+    auth_id: str
+    correlation_id: str
+    causation_id: str
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+
+class RecordedEvent(NamedTuple):
+    """One stored event as everybody downstream sees it."""
+
+    metadata: Metadata
+    data: bytes
+    sequence: int
+    """The version in its stream, from 1; 0 for a record that is in no stream (a rejection)."""
+    position: int
+    """The position in the context's log; 0 where it is not known."""
+    context: str
+
+    @property
+    def aggregate_id(self) -> str:
+        """The stream that the event belongs to."""
+        return self.metadata.subject
+
+    def event(self) -> Event:
+        """The event itself, decoded and upcast; decoded anew at each call."""
+        return decode_event(self.metadata.type_name, self.data)
+
+
+class UnreadableEnvelope(Exception):
+    """The record cannot be read as a CloudEvent, so nobody knows which message it is."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+_NAMES = (
+    "ce_id",
+    "ce_type",
+    "ce_source",
+    "ce_subject",
+    "ce_time",
+    "ce_tenantid",
+    "ce_authtype",
+    "ce_authid",
+    "ce_correlationid",
+    "ce_causationid",
+    "traceparent",
+    "tracestate",
+    "ce_sequence",
+    "ce_position",
+)
+_OURS = frozenset((*_NAMES, "ce_specversion", "content-type"))
+_CONTROLS = bytes((*range(32), 127))
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+# The joined values hold one separator less than there are values; any further control byte is a fault.
+_SEPARATORS = len(_NAMES) - 1
+
+_Fields = tuple[Metadata, str, str]
+
+
+def parse_command(key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int) -> tuple[Metadata, bytes]:
+    """Metadata and data of a command's record, defaults filled in. Raises UnreadableEnvelope."""
+    fields, data = _parse(key, value, headers, timestamp_ms)
+    return fields[0], data
+
+
+def parse_event(key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, context: str) -> RecordedEvent:
+    """An event's or a rejection's record. Raises UnreadableEnvelope."""
+    (metadata, sequence, position), data = _parse(key, value, headers, timestamp_ms)
+    if not metadata.subject:
+        raise UnreadableEnvelope("ce_subject is missing, and the key names no aggregate either")
+    return RecordedEvent(metadata, data, _number("ce_sequence", sequence), _number("ce_position", position), context)
+
+
+def _parse(key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int) -> tuple[_Fields, bytes]:
+    given = headers if isinstance(headers, list | tuple) else list(headers)
+    found = dict(given)
+    if len(found) != len(given):
+        _refuse_duplicates(given)
+    content_type = found.get("content-type")
+    if content_type is not None and content_type != b"application/json" and _is_structured(content_type):
+        return _parse_structured(key, value, found, timestamp_ms)
+    if found.get("ce_specversion", b"1.0") != b"1.0":
+        raise UnreadableEnvelope("ce_specversion is not 1.0")
+    if value is None:
+        raise UnreadableEnvelope("the record has no value: a tombstone is no message")
+    get = found.get
+    raw = (
+        get("ce_id", b""),
+        get("ce_type", b""),
+        get("ce_source", b""),
+        get("ce_subject", key or b""),
+        get("ce_time", b""),
+        get("ce_tenantid", b""),
+        get("ce_authtype", b""),
+        get("ce_authid", b""),
+        get("ce_correlationid", b""),
+        get("ce_causationid", b""),
+        get("traceparent", b""),
+        get("tracestate", b""),
+        get("ce_sequence", b""),
+        get("ce_position", b""),
+    )
+    return _fields(_texts(raw, "ce_subject" in found), timestamp_ms), value
+
+
+def _texts(raw: tuple[bytes, ...], has_subject: bool) -> list[str]:
+    """The header values as text. One pass over all of them joined, because one over each costs more than the rest of the parsing."""
+    try:
+        joined = b"\n".join(raw)
+        if len(joined) <= MAX_TRACESTATE_BYTES and len(joined.translate(None, _CONTROLS)) + _SEPARATORS == len(joined):
+            text = joined.decode()
+            if len(text) == len(joined) or _CONTROL.search(text.replace("\n", "")) is None:
+                return text.split("\n")
+    except (TypeError, UnicodeDecodeError):
+        pass
+    return [_text(name, each, has_subject) for name, each in zip(_NAMES, raw, strict=True)]
+
+
+def _text(name: str, raw: bytes | None, has_subject: bool) -> str:
+    """One header value as text; says what is wrong with it. The key stands in for a missing subject, and may hold anything."""
+    try:
+        return _checked(name, raw)
+    except UnreadableEnvelope:
+        if name == "ce_subject" and not has_subject:
+            return ""
+        raise
+
+
+def _checked(name: str, raw: bytes | None) -> str:
+    if raw is None:
+        raise UnreadableEnvelope(f"header {name} has no value")
+    limit = MAX_TRACESTATE_BYTES if name == "tracestate" else MAX_HEADER_BYTES
+    if len(raw) > limit:
+        raise UnreadableEnvelope(f"header {name} has {len(raw)} bytes, at most {limit} are read")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise UnreadableEnvelope(f"header {name} is not UTF-8") from None
+    if _CONTROL.search(text):
+        raise UnreadableEnvelope(f"header {name} holds control characters")
+    return text
+
+
+def _fields(texts: list[str], timestamp_ms: int) -> _Fields:
+    id_, type_, source, subject, time, tenant, authtype, authid, correlation, causation, parent, state, sequence, position = texts
+    if not id_:
+        raise UnreadableEnvelope("ce_id is missing")
+    if not type_:
+        raise UnreadableEnvelope("ce_type is missing")
+    if not time:
+        time = _time_of(timestamp_ms)
+    elif _TIME.fullmatch(time) is None:
+        raise UnreadableEnvelope("ce_time is not an RFC 3339 time")
+    trace = None
+    if parent and _TRACEPARENT.fullmatch(parent):
+        trace = parent
+    metadata = Metadata(
+        id_,
+        type_,
+        source or UNKNOWN,
+        subject,
+        time,
+        tenant,
+        authtype or UNKNOWN,
+        authid or UNKNOWN,
+        correlation or id_,
+        causation or id_,
+        trace,
+        state or None if trace else None,
+    )
+    return metadata, sequence, position
+
+
+@lru_cache(maxsize=1024)
+def _time_of(timestamp_ms: int) -> str:
+    """The record's timestamp as RFC 3339. Records of a batch share milliseconds, so this is mostly a look-up."""
+    try:
+        moment = datetime.fromtimestamp(timestamp_ms // 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise UnreadableEnvelope("ce_time is missing, and the record's timestamp is outside the calendar") from None
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03d}Z"
+
+
+def _number(name: str, text: str) -> int:
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+        raise UnreadableEnvelope(f"{name} is not a whole number")
+    return int(text)
+
+
+def _refuse_duplicates(given: Iterable[tuple[str, bytes]]) -> None:
+    """Two values of one header of ours contradict each other; headers that we do not read may repeat."""
+    seen: set[str] = set()
+    for name, _ in given:
+        if name in seen and name in _OURS:
+            raise UnreadableEnvelope(f"header {name} comes twice")
+        seen.add(name)
+
+
+# --- structured mode ------------------------------------------------------------------------------------------------
+
+
+def _is_structured(content_type: bytes) -> bool:
+    """True for a CloudEvent in JSON; other CloudEvents formats and batches are refused by name."""
+    kind = content_type.split(b";", 1)[0].strip().lower()
+    if kind == b"application/cloudevents+json":
+        return True
+    if kind.startswith(b"application/cloudevents"):
+        raise UnreadableEnvelope("content-type is a CloudEvents format other than application/cloudevents+json")
+    return False
+
+
+def _parse_structured(
+    key: bytes | None, value: bytes | None, headers: dict[str, bytes], timestamp_ms: int
+) -> tuple[_Fields, bytes]:
+    try:
+        event = from_json(value or b"", allow_inf_nan=False)
+    except ValueError:
+        raise UnreadableEnvelope("the structured value is not JSON in UTF-8") from None
+    if not isinstance(event, dict):
+        raise UnreadableEnvelope("the structured value is not a JSON object")
+    if event.get("specversion") != SPEC_VERSION:
+        raise UnreadableEnvelope("specversion is not 1.0")
+    traces = {name: headers.get(name, b"") for name in ("traceparent", "tracestate")}
+    raw = [_attribute(event, name) for name in _NAMES]
+    raw = [given or traces.get(name, b"") for name, given in zip(_NAMES, raw, strict=True)]
+    has_subject = "subject" in event
+    raw[3] = raw[3] if has_subject else key or b""
+    return _fields(_texts(tuple(raw), has_subject), timestamp_ms), _data_of(event)
+
+
+def _attribute(event: dict[str, Any], name: str) -> bytes:
+    value = event.get(name.removeprefix("ce_"))
+    if value is None:
+        return b""
+    if isinstance(value, int) and name in ("ce_sequence", "ce_position"):
+        value = str(value)
+    if not isinstance(value, str):
+        raise UnreadableEnvelope(f"attribute {name.removeprefix('ce_')} is not text")
+    return value.encode()
+
+
+def _data_of(event: dict[str, Any]) -> bytes:
+    if "data" in event:
+        return to_json(event["data"])
+    encoded = event.get("data_base64")
+    if not isinstance(encoded, str):
+        raise UnreadableEnvelope("the structured value has no data")
+    try:
+        return b64decode(encoded, validate=True)
+    except ValueError:
+        raise UnreadableEnvelope("data_base64 is not base64") from None
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def event_headers(metadata: Metadata, sequence: int | None, position: int) -> list[tuple[str, bytes]]:
+    """The Kafka headers of an event, or of a rejection, which has no sequence."""
+    headers = _headers(metadata)
+    if sequence is not None:
+        headers.append(("ce_sequence", b"%020d" % sequence))
+    headers.append(("ce_position", b"%d" % position))
+    return headers
+
+
+def command_headers(metadata: Metadata) -> list[tuple[str, bytes]]:
+    """The Kafka headers of a command, as gateway, CLI and process managers send it."""
+    return _headers(metadata)
+
+
+def _headers(metadata: Metadata) -> list[tuple[str, bytes]]:
+    id_, type_, source, subject, time, tenant, authtype, authid, correlation, causation, traceparent, tracestate = metadata
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", id_.encode()),
+        ("ce_type", type_.encode()),
+        ("ce_source", source.encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_time", time.encode()),
+        ("ce_authtype", authtype.encode()),
+        ("ce_authid", authid.encode()),
+        ("ce_correlationid", correlation.encode()),
+        ("ce_causationid", causation.encode()),
+        ("content-type", b"application/json"),
+    ]
+    if tenant:
+        headers.append(("ce_tenantid", tenant.encode()))
+    if traceparent is not None:
+        headers.append(("traceparent", traceparent.encode()))
+        if tracestate is not None:
+            headers.append(("tracestate", tracestate.encode()))
+    return headers
+
+
+def structured(metadata: Metadata, data: bytes, sequence: int | None = None, position: int | None = None) -> bytes:
+    """A structured-mode CloudEvent in JSON. The data is put in as it is, so it must be JSON."""
+    attributes = {
+        "specversion": SPEC_VERSION,
+        "id": metadata.message_id,
+        "type": metadata.type_name,
+        "source": metadata.source,
+        "subject": metadata.subject or None,
+        "time": metadata.time,
+        "tenantid": metadata.tenant_id or None,
+        "authtype": metadata.auth_type,
+        "authid": metadata.auth_id,
+        "correlationid": metadata.correlation_id,
+        "causationid": metadata.causation_id,
+        "traceparent": metadata.traceparent,
+        "tracestate": metadata.tracestate,
+        "sequence": None if sequence is None else f"{sequence:020d}",
+        "position": None if position is None else str(position),
+        "datacontenttype": JSON_TYPE,
+    }
+    return _with_data({name: value for name, value in attributes.items() if value is not None}, data)
+
+
+def _with_data(members: dict[str, Any], data: bytes) -> bytes:
+    return b'%s,"data":%s}' % (to_json(members)[:-1], data)
+
+
+# --- the stored form ------------------------------------------------------------------------------------------------
+
+# Inside a JSON text a quotation mark is always escaped, so this cannot occur before the real data member.
+_DATA = b',"data":'
+
+
+def encode_stored(metadata: Metadata, data: bytes) -> bytes:
+    """One JSON object whose last member is the data, byte for byte; type and aggregate id are columns of the store."""
+    members = {
+        "id": metadata.message_id,
+        "source": metadata.source,
+        "time": metadata.time,
+        "tenantid": metadata.tenant_id,
+        "authtype": metadata.auth_type,
+        "authid": metadata.auth_id,
+        "correlationid": metadata.correlation_id,
+        "causationid": metadata.causation_id,
+    }
+    if metadata.traceparent is not None:
+        members["traceparent"] = metadata.traceparent
+    if metadata.tracestate is not None:
+        members["tracestate"] = metadata.tracestate
+    return _with_data(members, data)
+
+
+def decode_stored(type_name: str, aggregate_id: str, state: bytes) -> tuple[Metadata, bytes]:
+    """Metadata and data of the stored form. Raises UnreadableEnvelope for bytes that `encode_stored` did not write."""
+    head, separator, data = state.partition(_DATA)
+    try:
+        members = from_json(head + b"}")
+        metadata = Metadata(
+            members["id"],
+            type_name,
+            members["source"],
+            aggregate_id,
+            members["time"],
+            members["tenantid"],
+            members["authtype"],
+            members["authid"],
+            members["correlationid"],
+            members["causationid"],
+            members.get("traceparent"),
+            members.get("tracestate"),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableEnvelope(f"the stored event has no readable head: {type(error).__name__}") from None
+    if not separator or data[-1:] != b"}":
+        raise UnreadableEnvelope("the stored event has no data")
+    return metadata, data[:-1]

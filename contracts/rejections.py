@@ -1,0 +1,46 @@
+"""The record of a refused command: which command, why, and what its sender can do; one shape for the rejections topics of all contexts."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from pydantic import ConfigDict, Field
+
+from contracts.ids import CommandId, EventId
+from contracts.json_object import EMPTY, JsonObject
+from contracts.message import Event
+
+
+class CommandRejected(Event):
+    """A command was refused and changed nothing; exactly one is recorded. On the wire its type name is `rejected_type` of its context."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    type_name: ClassVar[str] = "agentmesh.CommandRejected.v1"
+    context: ClassVar[str] = ""
+    aggregate_field: ClassVar[str] = "refused_id"
+
+    refused_id: str = Field(alias="aggregate_id", description="The aggregate that the command was meant for.")
+    command_id: CommandId
+    command_type: str
+    error_type: str
+    code: str
+    message: str
+    details: JsonObject = EMPTY
+
+
+def rejected_type(context: str) -> str:
+    """The type name of a context's rejections."""
+    return f"agentmesh.{context}.CommandRejected.v1"
+
+
+def rejection_id(command_id: str) -> EventId:
+    """The id of the one rejection that a command can have. Command ids are free text: one that is no UUID is made into one first."""
+    try:
+        namespace = UUID(command_id)
+    except ValueError:
+        namespace = uuid5(NAMESPACE_URL, command_id)
+    if str(namespace) != command_id:  # other spellings of the same UUID are other command ids
+        namespace = uuid5(NAMESPACE_URL, command_id)
+    return EventId(str(uuid5(namespace, "rejected")))

@@ -1,0 +1,60 @@
+"""Every topic of the mesh, with partitions, retention and cleanup; the only file where a topic name is spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+CONTEXTS = ("requests",)
+HEALTH_TOPIC = "agentmesh.health.v1"
+
+DEFAULT_PARTITIONS = 12
+MAX_RECORD_BYTES = 262_144
+"""The largest value of a command."""
+MAX_EVENT_BYTES = 524_288
+"""The largest stored event."""
+BROKER_MAX_MESSAGE_BYTES = 1_048_576
+"""What brokers and clients accept: twice the largest event, for headers, keys and the copies in the dead-letter topics."""
+
+HOUR_MS = 3_600_000
+WEEK_MS = 7 * 24 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """How a topic is made and verified."""
+
+    name: str
+    partitions: int
+    retention_ms: int
+    cleanup_policy: str
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+def commands_topic(context: str) -> str:
+    """Where a context takes its commands; key = aggregate id."""
+    return f"agentmesh.{context}.commands.v1"
+
+
+def events_topic(context: str) -> str:
+    """Where a context's domain events are published; key = aggregate id."""
+    return f"agentmesh.{context}.events.v1"
+
+
+def rejections_topic(context: str) -> str:
+    """Where a context's refused commands are told; key = aggregate id."""
+    return f"agentmesh.{context}.rejections.v1"
+
+
+def dead_letters_topic(context: str) -> str:
+    """Where copies of a context's parked records go; key = the record's own key."""
+    return f"agentmesh.{context}.dlq.v1"
+
+
+def topics(partitions: int = DEFAULT_PARTITIONS) -> tuple[TopicSpec, ...]:
+    """Every topic of the mesh, in a stable order."""
+    kinds = (commands_topic, events_topic, rejections_topic, dead_letters_topic)
+    names = [kind(context) for context in CONTEXTS for kind in kinds]
+    config = {"max.message.bytes": str(BROKER_MAX_MESSAGE_BYTES)}
+    mesh = [TopicSpec(name, partitions, WEEK_MS, "delete", config) for name in names]
+    return (*mesh, TopicSpec(HEALTH_TOPIC, 1, HOUR_MS, "delete"))

@@ -1,0 +1,1 @@
+"""What every worker uses: batches, decisions, checkpoints, processes."""

@@ -1,0 +1,62 @@
+"""What a worker is made of: the pure parts of a context (decisions, state) and the face that a process shows to whoever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from contracts.message import Command, Event
+
+if TYPE_CHECKING:
+    from infra.health.base import HealthCheck
+
+
+class DecisionContext(NamedTuple):
+    """All that a decision may know beside state and command; it reads no clock and makes no I/O. Made once a command, hence a tuple."""
+
+    now: datetime
+    """The time of the handling, UTC; the same for a whole batch."""
+    record_time: datetime
+    """When the command's record was written, UTC."""
+    tenant_id: str
+    auth_type: str
+    auth_id: str
+    message_id: str
+
+
+Decide = Callable[[Any, Any, DecisionContext], tuple[Event, ...]]
+"""(state or None, command, context) -> events; () when there is nothing to change; raises DomainError to refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateType:
+    """A context's aggregate as data: how its state follows from events, and who decides which command. All of it pure."""
+
+    name: str
+    evolve: Callable[[Any, Any], Any]
+    """(state or None, event) -> state"""
+    decisions: Mapping[type[Command], Decide]
+
+
+class Worker(Protocol):
+    """One worker in a process. Its work may be redelivered after a kill; `stop` loses nothing and leaves nothing half done."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Connect and begin to work. Raises when it cannot: a worker is either working or refused."""
+        ...
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what is in work, release everything; within 30 seconds."""
+        ...
+
+    def health_checks(self) -> list[HealthCheck]:
+        """The checks of the components that this worker needs."""
+        ...
+
+    def last_attempt(self) -> float:
+        """time.monotonic() of the main loop's last attempt, successful or not; liveness is judged by it."""
+        ...
