@@ -1,0 +1,191 @@
+"""A group subscription that hands whole batches to one handler; FastStream runs the loop, the command and projection workers use it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from faststream.kafka import KafkaBroker
+from faststream.middlewares import AckPolicy
+
+from infra.errors import TransientError
+from infra.settings import MeshSettings
+
+logger = logging.getLogger(__name__)
+
+LONG_POLL_MS = 500
+# How long a rebalance waits for members that still finish their batch.
+REBALANCE_TIMEOUT_MS = 30_000
+Batch = Sequence[ConsumerRecord]
+Handler = Callable[[Batch], Awaitable[None]]
+PartitionsCallback = Callable[[set[TopicPartition]], Awaitable[None]]
+
+
+class AttemptConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """A consumer that notes when it was last polled, and whose polls wait for data.
+
+    FastStream sleeps `batch_timeout_ms` once more after an empty poll; a long poll returns with the first record, so that latency does not
+    depend on that sleep.
+    """
+
+    def __init__(self, *args: Any, polled: Callable[[], None], **kwargs: Any) -> None:
+        self._polled = polled
+        super().__init__(*args, **kwargs)
+
+    async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
+        """As aiokafka's, with a long poll."""
+        self._polled()
+        return await super().getmany(*partitions, timeout_ms=max(timeout_ms, LONG_POLL_MS), max_records=max_records)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, assigned: PartitionsCallback, revoked: PartitionsCallback) -> None:
+        self._assigned = assigned
+        self._revoked = revoked
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._revoked(set(revoked))
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        await self._assigned(set(assigned))
+
+
+class BatchSubscription:
+    """One consumer of a group. The handler gets batches one after the other and must not raise; offsets are committed by `commit` only.
+
+    Delivery: at least once, in partition order; a batch never mixes assignments. A broker that goes away is waited for, also at the start.
+    """
+
+    def __init__(
+        self,
+        settings: MeshSettings,
+        bootstrap: str,
+        topics: Sequence[str],
+        group: str,
+        *,
+        handler: Handler,
+        assigned: PartitionsCallback,
+        revoked: PartitionsCallback,
+        member: str,
+        max_records: int,
+    ) -> None:
+        self._settings = settings
+        self._bootstrap = bootstrap
+        self._topics = tuple(topics)
+        self.group = group
+        self._handler = handler
+        self._listener = _Listener(assigned, revoked)
+        self._member = member
+        self._max_records = max_records
+        self._broker: KafkaBroker | None = None
+        self._subscriber: Any = None
+        self.last_poll = time.monotonic()
+
+    def _polled(self) -> None:
+        self.last_poll = time.monotonic()
+
+    @property
+    def consumer(self) -> AIOKafkaConsumer:
+        """The running consumer; TransientError before `start` and after `stop`."""
+        consumer = None if self._subscriber is None else self._subscriber.consumer
+        if consumer is None:
+            raise TransientError(f"the consumer of {self.group} is not running")
+        return consumer
+
+    async def start(self) -> None:
+        """Connect and subscribe; raises TransientError when the broker does not answer, and may then be called again."""
+        settings = self._settings
+        # apply_types=False: no dependency injection, which resolves each parameter in a thread. Commits, parsing and decoding are ours:
+        # FastStream's defaults acknowledge early, drop batches with an unreadable header, and decode each record.
+        broker = KafkaBroker(
+            self._bootstrap,
+            client_id=self._member,
+            consumer_only=True,
+            apply_types=False,
+            graceful_timeout=settings.grace_seconds,
+            logger=logger,
+            log_level=logging.DEBUG,
+        )
+        self._subscriber = broker.subscriber(
+            *self._topics,
+            group_id=self.group,
+            batch=True,
+            max_records=self._max_records,
+            batch_timeout_ms=settings.batch_timeout_ms,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            listener=self._listener,
+            no_reply=True,
+            parser=_whole_batch,
+            decoder=_raw_records,
+            session_timeout_ms=settings.kafka_session_timeout_ms,
+            heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
+            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+            max_poll_interval_ms=settings.kafka_max_poll_interval_ms,
+            isolation_level="read_committed",
+            fetch_max_wait_ms=500,
+            max_partition_fetch_bytes=1_048_576,
+        )
+        self._subscriber(self._handler)
+        self._broker = broker
+        try:
+            builder = await broker.connect()
+            keywords = getattr(builder, "keywords", {})
+            broker.config.broker_config.builder = partial(AttemptConsumer, polled=self._polled, **keywords)
+            await broker.start()
+        except (KafkaError, OSError) as error:
+            await self.stop()
+            raise TransientError(f"Kafka at {self._bootstrap} does not answer: {error}") from error
+
+    async def stop(self) -> None:
+        """Leave the group; the caller has drained and committed before."""
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            await broker.stop()
+        self._subscriber = None
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Commit the next offsets to read, of partitions that are still assigned; False when the group has moved on."""
+        try:
+            consumer = self.consumer
+            assigned = consumer.assignment()
+            mine = {partition: offset for partition, offset in offsets.items() if partition in assigned}
+            if mine:
+                async with asyncio.timeout(self._settings.kafka_session_timeout_ms / 1000):
+                    await consumer.commit(mine)
+            return True
+        except (CommitFailedError, IllegalStateError, KafkaError, TransientError, TimeoutError) as error:
+            logger.warning("offsets of %s not committed, the records will be delivered again: %s", self.group, error)
+            return False
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """Records not yet fetched, by assigned partition, where the high-water mark is known."""
+        try:
+            consumer = self.consumer
+        except TransientError:
+            return {}
+        result = {}
+        for partition in consumer.assignment():
+            highwater = consumer.highwater(partition)
+            state = consumer._subscription.subscription.assignment.state_value(partition)
+            if highwater is not None and state is not None and state.has_valid_position:
+                result[partition] = max(0, highwater - state.position)
+        return result
+
+
+async def _whole_batch(messages: Any, original: Any) -> Any:
+    """FastStream's parser step: wrap the records without decoding a header."""
+    from faststream.kafka.message import KafkaMessage
+
+    return KafkaMessage(body=messages, raw_message=messages, headers={}, message_id="", correlation_id="", consumer=None)  # type: ignore[arg-type]
+
+
+async def _raw_records(message: Any, original: Any) -> Any:
+    """FastStream's decoder step: the records themselves."""
+    return message.raw_message

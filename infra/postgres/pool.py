@@ -1,0 +1,122 @@
+"""Builds the connection pool of one worker from its settings; opened when the worker starts and closed when it stops."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from infra.errors import ConfigurationError
+from infra.postgres.errors import translated
+from infra.settings import MeshSettings
+
+logger = logging.getLogger(__name__)
+
+# force_generic_plan: the statements take arrays as parameters; a custom plan would be made anew for each batch and could choose to
+# scan a table that is still small but will not stay so.
+SESSION_OPTIONS = "-c jit=off -c plan_cache_mode=force_generic_plan"
+
+
+class CountingConnection(AsyncConnection[TupleRow]):
+    """A connection that knows how many statements it has run, so that the pool can replace it by count (psycopg's pool only knows age)."""
+
+    statements: int = 0
+
+
+class Database:
+    """A worker's pool. Connections are handed out by `connection`, whose errors come out as the errors of `infra.errors`.
+
+    Limits are those of PER-03. A connection is replaced after `pool_max_queries` statements or an hour, whichever is first.
+    """
+
+    def __init__(self, settings: MeshSettings, dsn: str, name: str = "agentmesh") -> None:
+        self._settings = settings
+        self._name = name
+        self._opened = False
+        self._max_queries = settings.pool_max_queries
+        self.pool: AsyncConnectionPool[CountingConnection] = AsyncConnectionPool(
+            dsn,
+            connection_class=CountingConnection,
+            min_size=settings.pool_min_size,
+            max_size=settings.pool_max_size,
+            timeout=settings.pool_acquire_timeout_seconds,
+            max_idle=settings.pool_idle_seconds,
+            max_lifetime=3600,
+            max_waiting=settings.pool_max_size * 50,
+            reconnect_timeout=5,
+            open=False,
+            name=name,
+            kwargs={
+                "autocommit": True,
+                "application_name": "agentmesh",
+                "options": f"{SESSION_OPTIONS} -c statement_timeout={int(settings.pool_command_timeout_seconds * 1000)}",
+                "connect_timeout": 10,
+                "keepalives_idle": 30,
+                "tcp_user_timeout": int(settings.pool_command_timeout_seconds * 1000),
+            },
+            reset=self._reset,
+        )
+
+    async def _reset(self, connection: CountingConnection) -> None:
+        if connection.statements > self._max_queries:
+            await connection.close()
+
+    async def open(self) -> None:
+        """Open the pool; does not wait for the database, which may be away."""
+        await self.pool.open(wait=False)
+        self._opened = True
+        logger.info(
+            "database pool %s opened: %d to %d connections, acquire %gs, statement %gs, idle %gs, replaced after %d statements",
+            self._name,
+            self._settings.pool_min_size,
+            self._settings.pool_max_size,
+            self._settings.pool_acquire_timeout_seconds,
+            self._settings.pool_command_timeout_seconds,
+            self._settings.pool_idle_seconds,
+            self._max_queries,
+        )
+
+    async def close(self) -> None:
+        """Close every connection; safe to call twice."""
+        if self._opened:
+            self._opened = False
+            await self.pool.close(timeout=5)
+            logger.info("database pool %s closed", self._name)
+
+    @asynccontextmanager
+    async def connection(self, timeout: float | None = None) -> AsyncIterator[CountingConnection]:
+        """A connection in autocommit mode for the block; raises TransientError, DataError or ConfigurationError of `infra`."""
+        if not self._opened:
+            raise ConfigurationError(f"The database pool {self._name!r} is used before it was opened: call open() first.")
+        with translated():
+            async with self.pool.connection(timeout=timeout) as connection:
+                connection.statements += 1
+                yield connection
+
+    async def fetch(self, query: bytes, parameters: Mapping[str, Any], timeout: float = 30.0) -> list[TupleRow]:
+        """All rows of one prepared statement, binary both ways; `timeout` (seconds) bounds the wait for a connection."""
+        async with self.connection(timeout=timeout) as connection:
+            cursor = await connection.execute(query, parameters, prepare=True, binary=True)
+            return await cursor.fetchall()
+
+    async def fetch_one(self, query: bytes, parameters: Mapping[str, Any], timeout: float = 30.0) -> TupleRow | None:
+        """The first row of one statement, or None."""
+        rows = await self.fetch(query, parameters, timeout)
+        return rows[0] if rows else None
+
+    async def execute(self, query: bytes, parameters: Mapping[str, Any], timeout: float = 30.0) -> int:
+        """Run one statement; answers the number of rows it touched."""
+        async with self.connection(timeout=timeout) as connection:
+            cursor = await connection.execute(query, parameters, prepare=True)
+            return cursor.rowcount
+
+    def connections(self) -> dict[str, int]:
+        """Connections by state (`used`, `idle`) and callers `waiting` for one, for the metrics."""
+        stats = self.pool.get_stats()
+        size, idle = stats.get("pool_size", 0), stats.get("pool_available", 0)
+        return {"used": size - idle, "idle": idle, "waiting": stats.get("requests_waiting", 0)}

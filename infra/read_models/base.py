@@ -1,0 +1,149 @@
+"""What a read model is: its tables and the pure functions from events to row changes; and how the changes of a batch are merged.
+
+A projection function answers `Insert` (a whole row) or `Change` (some columns of a row that exists). Merging keeps one change a row and batch, so
+that a batch is a handful of statements whatever its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from contracts.envelope import RecordedEvent
+from contracts.message import Event
+from infra.postgres.sql_files import read_sql
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of a read model: its key and its columns with their Postgres types.
+
+    `version` names the column that holds the stream version the row reflects; a change that is not newer is not applied.
+    `append_only` rows are inserted once and never changed.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    columns: Mapping[str, str]
+    version: str = "version"
+    append_only: bool = False
+
+
+class Insert(NamedTuple):
+    """A whole row, all columns of the table."""
+
+    table: str
+    values: Mapping[str, Any]
+
+
+class Change(NamedTuple):
+    """New values of some columns, the version column among them, of the row with this key; a row that does not exist stays absent."""
+
+    table: str
+    values: Mapping[str, Any]
+
+
+RowChange = Insert | Change
+Project = Callable[[RecordedEvent, Any], Sequence[RowChange]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """A read model. `version` grows with every change of tables or functions; the tables of another version must be rebuilt first."""
+
+    name: str
+    version: int
+    contexts: tuple[str, ...]
+    tables: tuple[Table, ...]
+    project: Mapping[type[Event], Project]
+    package: str
+    every_event: Project | None = None
+    """Called for each event beside its own function, for histories."""
+
+    @property
+    def schema(self) -> str:
+        """The schema of the active version's tables."""
+        return f"read_{self.name}"
+
+    @property
+    def next_schema(self) -> str:
+        """The schema in which a rebuild makes the next version."""
+        return f"read_{self.name}_next"
+
+    def create_statements(self, schema: str) -> bytes:
+        """SQL that makes the schema and the tables."""
+        return f"CREATE SCHEMA {schema};\n".encode() + read_sql(self.package, "schema.sql", schema)
+
+    def changes(self, recorded: RecordedEvent) -> list[RowChange]:
+        """The row changes of one event; an event that the model does not use has none. Raises what decoding or the function raises."""
+        event = recorded.event()
+        function = self.project.get(type(event))
+        changes = list(function(recorded, event)) if function is not None else []
+        if self.every_event is not None:
+            changes.extend(self.every_event(recorded, event))
+        return changes
+
+
+@dataclass(slots=True)
+class RowSet:
+    """Rows of one table with the same columns, ready for one statement: column by column."""
+
+    table: Table
+    insert: bool
+    columns: tuple[str, ...]
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def parameters(self) -> dict[str, list[Any]]:
+        """The arrays of the statement, by column."""
+        return {column: [row[column] for row in self.rows] for column in self.columns}
+
+
+def merge(tables: Sequence[Table], changes: Iterable[RowChange]) -> list[RowSet]:
+    """Merge the changes of a batch, in event order, to one change a row; grouped by table, kind and columns; inserts first."""
+    by_name = {table.name: table for table in tables}
+    rows: dict[tuple[Any, ...], tuple[bool, dict[str, Any]]] = {}
+    for change in changes:
+        table = by_name[change.table]
+        values = change.values
+        key = (table.name, *[values[column] for column in table.key])
+        before = rows.get(key)
+        if before is None or isinstance(change, Insert):
+            rows[key] = (isinstance(change, Insert), dict(values))
+        else:
+            before[1].update(values)
+    sets: dict[tuple[Any, ...], RowSet] = {}
+    for (name, *_), (insert, values) in rows.items():
+        columns = tuple(sorted(values))
+        group = (name, insert, columns)
+        row_set = sets.get(group)
+        if row_set is None:
+            row_set = sets[group] = RowSet(by_name[name], insert, columns)
+        row_set.rows.append(values)
+    return sorted(sets.values(), key=lambda row_set: not row_set.insert)
+
+
+def statement(schema: str, row_set: RowSet) -> str:
+    """The SQL for a row set: one INSERT … ON CONFLICT or one UPDATE, from unnested arrays. Names come from the model's code, not from data."""
+    table = row_set.table
+    arrays = ", ".join(f"%({column})s::{_array_type(table.columns[column])}" for column in row_set.columns)
+    values = ", ".join(f"u.{column}{_cast(table.columns[column])}" for column in row_set.columns)
+    names = ", ".join(row_set.columns)
+    source = f"unnest({arrays}) AS u ({names})"
+    if row_set.insert:
+        text = f"INSERT INTO {schema}.{table.name} AS t ({names}) SELECT {values} FROM {source} ON CONFLICT ({', '.join(table.key)}) "
+        if table.append_only:
+            return text + "DO NOTHING"
+        updates = ", ".join(f"{column} = excluded.{column}" for column in row_set.columns if column not in table.key)
+        return text + f"DO UPDATE SET {updates} WHERE t.{table.version} < excluded.{table.version}"
+    updates = ", ".join(f"{column} = u.{column}{_cast(table.columns[column])}" for column in row_set.columns if column not in table.key)
+    keys = " AND ".join(f"t.{column} = u.{column}" for column in table.key)
+    return f"UPDATE {schema}.{table.name} AS t SET {updates} FROM {source} WHERE {keys} AND t.{table.version} < u.{table.version}"
+
+
+def _array_type(column_type: str) -> str:
+    return "text[]" if column_type == "jsonb" else f"{column_type}[]"
+
+
+def _cast(column_type: str) -> str:
+    return "::jsonb" if column_type == "jsonb" else ""

@@ -1,0 +1,54 @@
+"""Brings partitions of a read model up to date from the event store, where Kafka does not hold what is missing; used by the projection worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from aiokafka import TopicPartition
+
+from contracts.partitioning import partition_for
+from infra.event_store.base import EventStore
+from infra.read_models.apply import apply_events
+from infra.read_models.postgres import Checkpoint, Move, ReadModelWriter
+
+logger = logging.getLogger(__name__)
+
+PAGE = 2_000
+
+
+async def catch_up(
+    writer: ReadModelWriter,
+    store: EventStore,
+    checkpoints: Mapping[TopicPartition, Checkpoint],
+    partitions: Mapping[TopicPartition, int],
+    partition_count: int,
+    parked_aggregates: set[str],
+    attempted: Callable[[], None],
+) -> dict[TopicPartition, Checkpoint]:
+    """Apply the store's events of these partitions up to the log's head; then each continues at the given offset, repeats being discarded.
+
+    Answers the new checkpoints. Raises TransientError when a server goes away (what was saved stays), CheckpointMoved when another worker came.
+    """
+    current = {partition: checkpoints[partition] for partition in partitions}
+    by_number = {partition.partition: partition for partition in partitions}
+    after = min(checkpoint.position for checkpoint in current.values())
+    logger.info("%s catches up %d partitions from position %d of the store", writer.model.name, len(current), after)
+    while True:
+        attempted()
+        events, complete = await store.read_events(after, PAGE)
+        mine = []
+        for event in events:
+            partition = by_number.get(partition_for(event.aggregate_id.encode(), partition_count))
+            if partition is not None and event.position > current[partition].position:
+                mine.append(event)
+        applied = apply_events(writer.model, mine, parked_aggregates)
+        at_head = complete == after or complete < after + PAGE
+        reached = {
+            partition: Checkpoint(partitions[partition] if at_head else checkpoint.next_offset, max(checkpoint.position, complete))
+            for partition, checkpoint in current.items()
+        }
+        await writer.save(Move(current, reached, applied.changes, applied.parked))
+        current, after = reached, complete
+        if at_head:
+            return current

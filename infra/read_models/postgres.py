@@ -1,0 +1,137 @@
+"""Saves a read model's rows, parked events and checkpoints in one transaction; used by the projection worker and by rebuilds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+
+from contracts.envelope import RecordedEvent, encode_stored
+from infra.postgres.pool import Database
+from infra.read_models.base import ReadModel, RowChange, merge, statement
+
+LOAD_CHECKPOINTS = b"""
+SELECT topic, partition, next_offset, position FROM mesh.checkpoints
+WHERE projection = %(projection)s AND topic = %(topic)s AND partition = ANY (%(partitions)s)
+"""
+CREATE_CHECKPOINT = b"""
+INSERT INTO mesh.checkpoints (projection, topic, partition, next_offset, position)
+SELECT %(projection)s, %(topic)s, p, 0, 0 FROM unnest(%(partitions)s::int[]) AS p
+ON CONFLICT DO NOTHING
+"""
+ADVANCE = b"SELECT mesh.advance_checkpoints(%(name)s, %(topics)s, %(partitions)s::int[], %(expected)s::bigint[], %(next_offsets)s::bigint[], %(positions)s::bigint[])"  # noqa: E501
+PARK = b"""
+INSERT INTO mesh.parked_events (projection, context, position, aggregate_id, sequence, type_name, state, cause, error_type, error_message, stack, attempts, status)
+VALUES (%(projection)s, %(context)s, %(position)s, %(aggregate_id)s, %(sequence)s, %(type_name)s, %(state)s, %(cause)s, %(error_type)s, %(error_message)s, %(stack)s, %(attempts)s,
+        CASE WHEN %(cause)s = 'behind' THEN coalesce((SELECT b.status FROM mesh.parked_events b WHERE b.projection = %(projection)s
+             AND b.aggregate_id = %(aggregate_id)s ORDER BY b.position DESC LIMIT 1), 'parked') ELSE 'parked' END)
+ON CONFLICT DO NOTHING
+"""  # noqa: E501
+PARKED_AGGREGATES = b"SELECT DISTINCT aggregate_id FROM mesh.parked_events WHERE projection = %(projection)s"
+DEFINITION = b"SELECT version FROM mesh.read_models WHERE projection = %(projection)s"
+
+
+class Checkpoint(NamedTuple):
+    """How far a partition is applied: the next offset to read, and the last position applied (0: nothing)."""
+
+    next_offset: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event that could not be applied, or waits behind one that could not."""
+
+    recorded: RecordedEvent
+    cause: str
+    error_type: str
+    error_message: str
+    stack: str
+    attempts: int
+
+
+@dataclass(slots=True)
+class Move:
+    """The step of one transaction: checkpoints from, checkpoints to, and what is applied in between."""
+
+    expected: dict[TopicPartition, Checkpoint]
+    reached: dict[TopicPartition, Checkpoint]
+    changes: list[RowChange] = field(default_factory=list)
+    parked: list[ParkedEvent] = field(default_factory=list)
+
+
+class ReadModelWriter:
+    """Writes one read model in schema `schema` (by default that of its active version)."""
+
+    def __init__(self, database: Database, model: ReadModel, schema: str | None = None) -> None:
+        self._database = database
+        self.model = model
+        self._schema = schema or model.schema
+        self._statements: dict[tuple[str, bool, tuple[str, ...]], bytes] = {}
+
+    async def definition_version(self) -> int | None:
+        """The version of the definition that the tables hold; None when they were never made."""
+        row = await self._database.fetch_one(DEFINITION, {"projection": self.model.name})
+        return None if row is None else int(row[0])
+
+    async def checkpoints(self, topic: str, partitions: Sequence[int]) -> dict[TopicPartition, Checkpoint]:
+        """The checkpoints of these partitions; a partition that was never read starts at offset 0, position 0."""
+        parameters = {"projection": self.model.name, "topic": topic, "partitions": list(partitions)}
+        await self._database.execute(CREATE_CHECKPOINT, parameters)
+        rows = await self._database.fetch(LOAD_CHECKPOINTS, parameters)
+        return {TopicPartition(name, partition): Checkpoint(offset, position) for name, partition, offset, position in rows}
+
+    async def parked_aggregates(self) -> set[str]:
+        """The aggregates that have parked events in this read model."""
+        rows = await self._database.fetch(PARKED_AGGREGATES, {"projection": self.model.name})
+        return {row[0] for row in rows}
+
+    async def save(self, move: Move) -> None:
+        """Checkpoints, rows and parked events in one transaction and one round trip. Raises CheckpointMoved when another worker was here."""
+        partitions = list(move.reached)
+        advance = {
+            "name": self.model.name,
+            "topics": [partition.topic for partition in partitions],
+            "partitions": [partition.partition for partition in partitions],
+            "expected": [move.expected[partition].next_offset for partition in partitions],
+            "next_offsets": [move.reached[partition].next_offset for partition in partitions],
+            "positions": [move.reached[partition].position for partition in partitions],
+        }
+        async with self._database.connection() as connection, connection.pipeline(), connection.transaction():
+            # First the checkpoints: a rebuild that switches holds their rows, and what follows is then written to the new tables.
+            await connection.execute(ADVANCE, advance, prepare=True)
+            for sql, parameters in self.statements(move.changes):
+                await connection.execute(sql, parameters, prepare=True, binary=True)
+            for parked in move.parked:
+                await connection.execute(PARK, self.parked_row(parked))
+
+    def statements(self, changes: Sequence[RowChange]) -> list[tuple[bytes, Mapping[str, Any]]]:
+        """The statements, with their arrays, that apply these changes."""
+        result: list[tuple[bytes, Mapping[str, Any]]] = []
+        for row_set in merge(self.model.tables, changes):
+            key = (row_set.table.name, row_set.insert, row_set.columns)
+            sql = self._statements.get(key)
+            if sql is None:
+                sql = self._statements[key] = statement(self._schema, row_set).encode()
+            result.append((sql, row_set.parameters()))
+        return result
+
+    def parked_row(self, parked: ParkedEvent) -> dict[str, Any]:
+        """The columns of a parked event."""
+        recorded = parked.recorded
+        return {
+            "projection": self.model.name,
+            "context": recorded.context,
+            "position": recorded.position,
+            "aggregate_id": recorded.aggregate_id,
+            "sequence": recorded.sequence,
+            "type_name": recorded.metadata.type_name,
+            "state": encode_stored(recorded.metadata, recorded.data),
+            "cause": parked.cause,
+            "error_type": parked.error_type,
+            "error_message": parked.error_message.replace("\x00", "\\0")[:2000],
+            "stack": parked.stack.replace("\x00", "\\0")[-16_000:],
+            "attempts": parked.attempts,
+        }

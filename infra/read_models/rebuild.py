@@ -1,0 +1,257 @@
+"""Builds a read model anew beside itself from the event store, proves the two equal, and switches in one transaction; run by the CLI.
+
+Reads never fail meanwhile, and projection workers go on writing: the checkpoints are locked only for the last events, the comparison and the
+switch. What each partition's checkpoint covers is folded, no more, so that the two versions can be compared row by row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from contracts.envelope import RecordedEvent
+from contracts.partitioning import partition_for
+from contracts.topics import events_topic
+from infra.errors import ConfigurationError
+from infra.event_store.base import EventStore
+from infra.postgres.pool import Database
+from infra.read_models.apply import apply_events
+from infra.read_models.base import ReadModel, Table
+from infra.read_models.postgres import PARK, ParkedEvent, ReadModelWriter
+
+logger = logging.getLogger(__name__)
+
+PAGE = 5_000
+# Fewer events than this are left to be folded while the checkpoints are locked.
+FEW = 2_000
+MAX_PARKED = 10_000
+COMPARE_SECONDS = 600
+
+CHECKPOINTS = "SELECT topic, partition, position FROM mesh.checkpoints WHERE projection = %(projection)s ORDER BY topic, partition"
+PARKED = "SELECT DISTINCT aggregate_id FROM mesh.parked_events WHERE projection = %(projection)s"
+Progress = Callable[[int, int], None]
+
+
+class RebuildDiffers(ConfigurationError):
+    """The rebuilt read model is not equal to the live one; nothing was switched."""
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildReport:
+    """What a rebuild did."""
+
+    projection: str
+    events: int
+    rows: int
+    compared: bool
+    parked: int
+    seconds: float
+    locked_seconds: float
+
+
+@dataclass(slots=True)
+class _Fold:
+    """How far each partition is folded into the next version. `position[p]`: all events of p up to here are folded."""
+
+    position: dict[tuple[str, int], int] = field(default_factory=dict)
+    events: int = 0
+    parked_aggregates: set[str] = field(default_factory=set)
+    parked: list[ParkedEvent] = field(default_factory=list)
+
+
+class Rebuild:
+    """One rebuild of one read model."""
+
+    def __init__(
+        self, database: Database, model: ReadModel, stores: Mapping[str, EventStore], partitions: int, topic_prefix: str = ""
+    ) -> None:
+        self._database = database
+        self._model = model
+        self._stores = {topic_prefix + events_topic(context): store for context, store in stores.items()}
+        self._partitions = partitions
+        self._writer = ReadModelWriter(database, model, model.next_schema)
+        self._fold = _Fold()
+
+    async def run(self, progress: Progress, *, accept_differences: bool = False) -> RebuildReport:
+        """Build, compare, switch. `progress(done, of)` gets log positions. Raises RebuildDiffers, or ConfigurationError when one is running."""
+        started = time.monotonic()
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"agentmesh.rebuild.{self._model.name}",)
+            )
+            if await cursor.fetchone() != (True,):
+                raise ConfigurationError(f"Another rebuild of {self._model.name} is running. Wait for it to end.")
+            try:
+                await self._prepare(connection)
+                await self._fold_most(progress)
+                compared, rows, locked = await self._finish(connection, accept_differences)
+            finally:
+                await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (f"agentmesh.rebuild.{self._model.name}",))
+        return RebuildReport(
+            self._model.name, self._fold.events, rows, compared, len(self._fold.parked), time.monotonic() - started, locked
+        )
+
+    async def _prepare(self, connection: AsyncConnection[Any]) -> None:
+        model = self._model
+        await connection.execute(f"DROP SCHEMA IF EXISTS {model.next_schema} CASCADE")
+        await connection.execute(f"DROP SCHEMA IF EXISTS {model.schema}_old CASCADE")
+        await connection.execute(model.create_statements(model.next_schema))
+
+    async def _fold_most(self, progress: Progress) -> None:
+        while True:
+            targets = await self._targets()
+            before = self._fold.events
+            for topic, store in self._stores.items():
+                await self._fold_up_to(topic, store, targets, None, progress)
+            if self._fold.events - before < FEW:
+                return
+
+    async def _targets(self) -> dict[tuple[str, int], int]:
+        rows = await self._database.fetch(CHECKPOINTS.encode(), {"projection": self._model.name})
+        return {(topic, partition): position for topic, partition, position in rows}
+
+    async def _fold_up_to(
+        self,
+        topic: str,
+        store: EventStore,
+        targets: Mapping[tuple[str, int], int],
+        connection: AsyncConnection[Any] | None,
+        progress: Progress,
+    ) -> None:
+        """Fold the events of a topic that its partitions' checkpoints cover, each once, in log order."""
+        mine = {key: position for key, position in targets.items() if key[0] == topic}
+        if not mine:
+            return
+        end = max(mine.values())
+        after = min(self._fold.position.get(key, 0) for key in mine)
+        skipped: dict[tuple[str, int], int] = {}
+        ahead = asyncio.create_task(store.read_events(after, PAGE)) if after < end else None
+        try:
+            while ahead is not None:
+                events, complete = await ahead
+                ahead = asyncio.create_task(store.read_events(complete, PAGE)) if after < complete < end else None
+                await self._apply(self._covered(topic, events, mine, skipped), connection)
+                after = complete
+                progress(min(complete, end), end)
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+        for key in mine:
+            # Nothing of this partition was passed over: it is folded as far as the log was read.
+            self._fold.position[key] = skipped[key] - 1 if key in skipped else max(after, self._fold.position.get(key, 0))
+
+    def _covered(
+        self, topic: str, events: Sequence[RecordedEvent], targets: Mapping[tuple[str, int], int], skipped: dict[tuple[str, int], int]
+    ) -> list[RecordedEvent]:
+        covered = []
+        for event in events:
+            key = (topic, partition_for(event.aggregate_id.encode(), self._partitions))
+            if event.position <= self._fold.position.get(key, 0):
+                continue
+            if event.position <= targets.get(key, 0):
+                covered.append(event)
+            else:
+                skipped.setdefault(key, event.position)
+        return covered
+
+    async def _apply(self, events: Sequence[RecordedEvent], connection: AsyncConnection[Any] | None) -> None:
+        if not events:
+            return
+        applied = apply_events(self._model, events, self._fold.parked_aggregates)
+        self._fold.events += applied.events
+        self._fold.parked += applied.parked
+        if len(self._fold.parked) > MAX_PARKED:
+            raise ConfigurationError(f"More than {MAX_PARKED} events cannot be applied: mend the read model's functions first.")
+        statements = self._writer.statements(applied.changes)
+        if connection is not None:
+            for sql, parameters in statements:
+                await connection.execute(sql, parameters, binary=True)
+            return
+        async with self._database.connection() as own, own.pipeline(), own.transaction():
+            await own.execute("SET LOCAL synchronous_commit = off")
+            for sql, parameters in statements:
+                await own.execute(sql, parameters, prepare=True, binary=True)
+
+    async def _finish(self, connection: AsyncConnection[Any], accept_differences: bool) -> tuple[bool, int, float]:
+        model = self._model
+        started = time.monotonic()
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL statement_timeout = '{COMPARE_SECONDS}s'")
+            cursor = await connection.execute(CHECKPOINTS + " FOR UPDATE", {"projection": model.name})
+            targets = {(topic, partition): position for topic, partition, position in await cursor.fetchall()}
+            for topic, store in self._stores.items():
+                await self._fold_up_to(topic, store, targets, connection, lambda done, of: None)
+            cursor = await connection.execute("SELECT version FROM mesh.read_models WHERE projection = %s", (model.name,))
+            found = await cursor.fetchone()
+            same_definition = found is not None and found[0] == model.version
+            rows = await self._count(connection)
+            if same_definition:
+                await self._compare(connection, accept_differences)
+            await self._switch(connection)
+        locked = time.monotonic() - started
+        await connection.execute(f"DROP SCHEMA IF EXISTS {model.schema}_old CASCADE")
+        return same_definition, rows, locked
+
+    async def _count(self, connection: AsyncConnection[Any]) -> int:
+        total = 0
+        for table in self._model.tables:
+            cursor = await connection.execute(f"SELECT count(*) FROM {self._model.next_schema}.{table.name}")  # noqa: S608 # nosec B608 - names of the model
+            row = await cursor.fetchone()
+            total += row[0] if row else 0
+        return total
+
+    async def _compare(self, connection: AsyncConnection[Any], accept_differences: bool) -> None:
+        cursor = await connection.execute(PARKED, {"projection": self._model.name})
+        left_out = sorted({row[0] for row in await cursor.fetchall()} | self._fold.parked_aggregates)
+        for table in self._model.tables:
+            differing = await self._differences(connection, table, left_out)
+            if differing and not accept_differences:
+                raise RebuildDiffers(
+                    f"The rebuilt {self._model.name}.{table.name} differs from the live one, first at {', '.join(differing)}. Nothing was "
+                    f"switched. If the rebuilt one is right: agentmesh projections rebuild {self._model.name} --accept-differences"
+                )
+
+    async def _differences(self, connection: AsyncConnection[Any], table: Table, left_out: list[str]) -> list[str]:
+        """Keys of up to five rows that differ; first by one sum over all rows, and only if that differs row by row."""
+        columns = ", ".join(sorted(table.columns))
+        sums = []
+        for schema in (self._model.schema, self._model.next_schema):
+            cursor = await connection.execute(
+                f"SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0) "  # noqa: S608 # nosec B608 - names of the model
+                f"FROM {schema}.{table.name} t WHERE t.{table.key[0]} <> ALL (%s::text[])",
+                (left_out,),
+            )
+            sums.append(await cursor.fetchone())
+        if sums[0] == sums[1]:
+            return []
+        old, new = (
+            f"(SELECT {columns} FROM {schema}.{table.name})" for schema in (self._model.schema, self._model.next_schema)  # noqa: S608 # nosec B608
+        )
+        keys = " || '/' || ".join(f"{key}::text" for key in table.key)
+        cursor = await connection.execute(
+            f"SELECT DISTINCT {keys} FROM (({old} EXCEPT {new}) UNION ALL ({new} EXCEPT {old})) AS d "  # noqa: S608 # nosec B608 - names of the model
+            f"WHERE {table.key[0]} <> ALL (%s::text[]) LIMIT 5",
+            (left_out,),
+        )
+        return [row[0] for row in await cursor.fetchall()]
+
+    async def _switch(self, connection: AsyncConnection[Any]) -> None:
+        model = self._model
+        exists = await (await connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (model.schema,))).fetchone()
+        if exists == (True,):
+            await connection.execute(f"ALTER SCHEMA {model.schema} RENAME TO {model.schema}_old")
+        await connection.execute(f"ALTER SCHEMA {model.next_schema} RENAME TO {model.schema}")
+        await connection.execute(
+            "INSERT INTO mesh.read_models (projection, version) VALUES (%s, %s) "
+            "ON CONFLICT (projection) DO UPDATE SET version = excluded.version, built_at = now()",
+            (model.name, model.version),
+        )
+        await connection.execute("DELETE FROM mesh.parked_events WHERE projection = %s", (model.name,))
+        for parked in self._fold.parked:
+            await connection.execute(PARK, self._writer.parked_row(parked))

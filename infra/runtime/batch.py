@@ -1,0 +1,251 @@
+"""Brings one batch of commands to its outcomes: load, decide, append in one transaction, and again for what was left out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from infra.errors import DataError
+from infra.event_store.base import AggregateAppend, AppendMode, EventStore, LoadedStream, OutcomeKind, Refusal, StreamQuery
+from infra.resilience.retry import TransientRetry, delay_ms
+from infra.runtime.decide import BatchContext, Decision, decide_aggregate, unreadable_letter
+from infra.runtime.decode import Incoming, Unreadable
+from infra.runtime.state_cache import StateCache
+from infra.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+# After this many rounds without success an aggregate's conflicts are treated like a transient failure: wait, then decide again.
+ROUNDS_WITHOUT_WAIT = 3
+
+
+@dataclass(slots=True)
+class Group:
+    """The commands of one aggregate that are on their way, in order."""
+
+    aggregate_id: str
+    items: list[Incoming] = field(default_factory=list)
+    mode: AppendMode = AppendMode.APPLY
+    head: int = 0
+    rounds: int = 0
+    single: bool = False
+    """Decide one command a round, because the database refused something of several."""
+
+
+class AttemptLedger(Protocol):
+    """Where the attempts of failing records are counted, so that they survive the worker."""
+
+    async def count(self, item: Incoming, error: str) -> int:
+        """Count one more attempt; answers how many there were."""
+        ...
+
+    async def forget(self, items: Sequence[Incoming]) -> None:
+        """These records have an outcome."""
+        ...
+
+
+class WorkerDied(Exception):
+    """The record was in work each time its worker died; it is parked without another try."""
+
+
+class BatchProcessor:
+    """Settles groups of commands. It returns only when each has its outcome in the store, or raises Abandoned having acknowledged nothing."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        cache: StateCache,
+        ledger: AttemptLedger,
+        metrics: Metrics,
+        topic: str,
+        attempts_before_parking: int,
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._ledger = ledger
+        self._metrics = metrics
+        self._topic = topic
+        self._limit = attempts_before_parking
+
+    async def settle(
+        self,
+        context: BatchContext,
+        groups: list[Group],
+        unreadable: Sequence[Unreadable],
+        retry: TransientRetry,
+        probing: Callable[[Incoming], bool],
+    ) -> None:
+        """Bring every command of the groups to its outcome and park what is unreadable."""
+        alone = [self._alone(context, record) for record in unreadable]
+        if not groups and alone:
+            await retry("append", lambda: self._store.append(alone))
+        while groups:
+            loaded = await retry("load", lambda: self._store.load(self._queries(groups)))  # noqa: B023 - awaited before the next round
+            decisions = [await self._decide(context, group, loaded[group.aggregate_id], probing, retry) for group in groups]
+            refused = await self._append(groups, decisions, alone, retry)
+            alone = []
+            groups = await self._next_round(groups, decisions, refused, retry)
+
+    @staticmethod
+    def _alone(context: BatchContext, record: Unreadable) -> AggregateAppend:
+        letter = unreadable_letter(context, record.record, record.error_type, record.reason)
+        return AggregateAppend("", 0, dead_letters=[letter])
+
+    def _queries(self, groups: list[Group]) -> list[StreamQuery]:
+        cache = self._cache
+        return [
+            StreamQuery(group.aggregate_id, cache.get(group.aggregate_id).version, [item.metadata.message_id for item in group.items])
+            for group in groups
+        ]
+
+    async def _decide(
+        self, context: BatchContext, group: Group, loaded: LoadedStream, probing: Callable[[Incoming], bool], retry: TransientRetry
+    ) -> Decision:
+        if group.mode is AppendMode.APPLY and not loaded.parked and probing(group.items[0]):
+            await self._probe(context, group, loaded, retry)
+        items = group.items[:1] if group.single else group.items
+        decision = self._decide_group(context, group, items, loaded)
+        if group.single:
+            decision.waiting.extend(group.items[1:])
+        return decision
+
+    def _decide_group(self, context: BatchContext, group: Group, items: Sequence[Incoming], loaded: LoadedStream) -> Decision:
+        return decide_aggregate(
+            context,
+            group.aggregate_id,
+            items,
+            loaded,
+            self._cache.get(group.aggregate_id),
+            attempts_before_parking=self._limit,
+            mode=group.mode,
+            head=group.head,
+        )
+
+    async def _probe(self, context: BatchContext, group: Group, loaded: LoadedStream, retry: TransientRetry) -> None:
+        """After a crash: note each record before trying it, so that the one that kills its worker is known when it has done so again."""
+        probed: list[Incoming] = []
+        for count, item in enumerate(group.items, start=1):
+            if item.metadata.message_id in loaded.known or item.attempts:
+                continue
+            attempts = await retry("attempts", lambda: self._ledger.count(item, "in work when its worker died"))  # noqa: B023
+            if attempts > self._limit:
+                item.attempts = attempts - 1
+                item.defect = WorkerDied(f"its worker died {attempts - 1} times while it was in work")
+                return
+            self._decide_group(context, group, [replace(given) for given in group.items[:count]], loaded)
+            probed.append(item)
+        if probed:
+            await retry("attempts", lambda: self._ledger.forget(probed))
+
+    async def _append(
+        self, groups: list[Group], decisions: list[Decision], alone: list[AggregateAppend], retry: TransientRetry
+    ) -> dict[str, Refusal]:
+        appends = [decision.append for decision in decisions if decision.append.outcomes] + alone
+        if not appends:
+            return {}
+        started = time.perf_counter()
+        try:
+            refused = await retry("append", lambda: self._store.append(appends))
+        except DataError:
+            refused = await self._append_one_by_one(groups, decisions, alone, retry)
+        self._metrics.event_append_duration_seconds.observe(time.perf_counter() - started)
+        return refused
+
+    async def _append_one_by_one(
+        self, groups: list[Group], decisions: list[Decision], alone: list[AggregateAppend], retry: TransientRetry
+    ) -> dict[str, Refusal]:
+        """Some data was refused by the database: find whose it is; the aggregate's records count it as a defect."""
+        refused: dict[str, Refusal] = {}
+        for letter in alone:
+            await retry("append", lambda: self._store.append([letter]))  # noqa: B023
+        for group, decision in zip(groups, decisions, strict=True):
+            if not decision.append.outcomes:
+                continue
+            try:
+                refused.update(await retry("append", lambda: self._store.append([decision.append])))  # noqa: B023
+            except DataError as error:
+                self._put_back(group, decision, error)
+        return refused
+
+    def _put_back(self, group: Group, decision: Decision, error: DataError) -> None:
+        items = group.items
+        if len(items) == 1 or group.single:
+            items[0].attempts += 1
+            if items[0].attempts >= self._limit:
+                items[0].attempts -= 1
+                items[0].defect = error
+        group.single = True
+        append = decision.append
+        append.outcomes, append.events, append.rejections, append.dead_letters = [], [], [], []
+        decision.settled, decision.waiting, decision.defect = [], items, error
+
+    async def _next_round(
+        self, groups: list[Group], decisions: list[Decision], refused: dict[str, Refusal], retry: TransientRetry
+    ) -> list[Group]:
+        again: list[Group] = []
+        for group, decision in zip(groups, decisions, strict=True):
+            if group.aggregate_id in refused:
+                self._cache.drop(group.aggregate_id)
+                self._metrics.event_append_conflicts_total.inc()
+                if group.mode is not AppendMode.REDRIVE or refused[group.aggregate_id] != "not_head":
+                    again.append(group)
+                continue
+            await self._settled(group, decision)
+            if decision.waiting:
+                if decision.defect is not None:
+                    await self._count_defect(decision, retry)
+                group.items = decision.waiting
+                again.append(group)
+        if again:
+            await self._wait(again, decisions)
+        return again
+
+    async def _wait(self, again: list[Group], decisions: list[Decision]) -> None:
+        for group in again:
+            group.rounds += 1
+        rounds = max(group.rounds for group in again)
+        if rounds > ROUNDS_WITHOUT_WAIT or any(decision.defect for decision in decisions if decision.waiting):
+            await asyncio.sleep(delay_ms(min(rounds, 5)) / 1000)
+
+    async def _count_defect(self, decision: Decision, retry: TransientRetry) -> None:
+        item = decision.waiting[0]
+        logger.warning("attempt %d at command %s failed by a defect", item.attempts, item.metadata.message_id, exc_info=decision.defect)
+        self._metrics.retries_total.labels(name="decide").inc()
+        if item.attempts >= 2:
+            counted = await retry("attempts", lambda: self._ledger.count(item, repr(decision.defect)[:500]))
+            item.attempts = max(item.attempts, counted)
+
+    async def _settled(self, group: Group, decision: Decision) -> None:
+        if decision.defect is None:
+            self._cache.put(group.aggregate_id, decision.after)
+        else:
+            self._cache.drop(group.aggregate_id)
+        metrics, topic = self._metrics, self._topic
+        for item, differs in decision.duplicates:
+            metrics.duplicates_absorbed_total.labels(topic=topic, payload="different" if differs else "same").inc()
+            if differs:
+                logger.warning(
+                    "command id %s of %s came again with another payload; the first one's outcome stands",
+                    item.metadata.message_id,
+                    group.aggregate_id,
+                )
+        failed = [item for item in decision.settled if item.attempts]
+        for outcome in decision.append.outcomes:
+            if outcome.kind is OutcomeKind.REJECTED:
+                metrics.commands_rejected_total.labels(topic=topic, code=outcome.code).inc()
+            elif outcome.kind is OutcomeKind.PARKED:
+                metrics.dead_letters_total.labels(topic=topic).inc()
+        if failed:
+            await self._ledger.forget(failed)
+
+
+def now_texts() -> tuple[datetime, str]:
+    """The time of a batch, and as RFC 3339 text."""
+    now = datetime.now(UTC)
+    return now, now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+

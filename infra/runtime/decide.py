@@ -1,0 +1,310 @@
+"""Decides the commands of one aggregate and prepares what is appended for them; pure but for the ids and the time passed in."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from contracts.envelope import Metadata, encode_stored
+from contracts.errors import DomainError
+from contracts.rejections import CommandRejected, rejection_id
+from contracts.topics import MAX_EVENT_BYTES
+from contracts.upcasting import decode_event
+from infra.event_store.base import (
+    AggregateAppend,
+    AppendMode,
+    LoadedStream,
+    NewDeadLetter,
+    NewEvent,
+    NewOutcome,
+    NewRejection,
+    OutcomeKind,
+    ParkCause,
+    SourceRecord,
+)
+from infra.runtime.base import AggregateType, DecisionContext
+from infra.runtime.decode import Incoming, KafkaRecord, RecordTooLarge
+
+
+class CachedState(NamedTuple):
+    """An aggregate's state at a version of its stream; the append proves that the version is still the last one."""
+
+    state: Any
+    version: int
+
+
+NEW_AGGREGATE = CachedState(None, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchContext:
+    """What is the same for all decisions of a batch."""
+
+    aggregate_type: AggregateType
+    rejected_type: str
+    event_source: str
+    consumer_group: str
+    handler_version: str
+    now: datetime
+    recorded_time: str
+    new_event_id: Callable[[], str]
+    traceparent: Callable[[Incoming], str | None]
+
+
+@dataclass(slots=True)
+class Decision:
+    """What one aggregate's commands came to. `waiting` are the commands from the first defect on; they are decided again later."""
+
+    append: AggregateAppend
+    after: CachedState
+    settled: list[Incoming] = field(default_factory=list)
+    duplicates: list[tuple[Incoming, bool]] = field(default_factory=list)
+    """Commands that had an outcome already; True when they came with another payload."""
+    waiting: list[Incoming] = field(default_factory=list)
+    defect: BaseException | None = None
+
+
+def rebuild(aggregate_type: AggregateType, cached: CachedState, loaded: LoadedStream) -> CachedState:
+    """Fold the loaded events onto the cached state. Raises what a broken event raises: a defect of this aggregate."""
+    state, version = cached
+    for stored in loaded.events:
+        _, data = split_stored(stored.state)
+        state = aggregate_type.evolve(state, decode_event(stored.type_name, data))
+        version = stored.version
+    return CachedState(state, version)
+
+
+def split_stored(state: bytes) -> tuple[bytes, bytes]:
+    """Head and data of a stored event, cut without parsing; the data is the last member of the JSON object."""
+    head, _, data = state.partition(b',"data":')
+    return head, data[:-1]
+
+
+def decide_aggregate(
+    context: BatchContext,
+    aggregate_id: str,
+    items: Sequence[Incoming],
+    loaded: LoadedStream,
+    cached: CachedState,
+    *,
+    attempts_before_parking: int,
+    mode: AppendMode = AppendMode.APPLY,
+    head: int = 0,
+) -> Decision:
+    """Decide commands in order. Known command ids are taken out first; a defect stops the aggregate, or parks it after its last attempt."""
+    append = AggregateAppend(aggregate_id, cached.version, mode, head)
+    decision = Decision(append, cached)
+    append.expected_version = _last_version(cached, loaded)
+    todo = _take_out_known(decision, items, loaded)
+    if mode is AppendMode.APPLY and loaded.parked:
+        append.mode = AppendMode.BEHIND
+        for item in todo:
+            _park(context, decision, item, ParkCause.BEHIND, None)
+        return decision
+    try:
+        cached = rebuild(context.aggregate_type, cached, loaded)
+    except Exception as error:
+        return _defect(context, decision, todo, error, attempts_before_parking)
+    decision.after = cached
+    for index, item in enumerate(todo):
+        try:
+            decision.after = _decide_one(context, decision, item)
+        except Exception as error:
+            return _defect(context, decision, todo[index:], error, attempts_before_parking)
+        decision.settled.append(item)
+    return decision
+
+
+def _last_version(cached: CachedState, loaded: LoadedStream) -> int:
+    return loaded.events[-1].version if loaded.events else cached.version
+
+
+def _take_out_known(decision: Decision, items: Sequence[Incoming], loaded: LoadedStream) -> list[Incoming]:
+    redriven = decision.append.mode is AppendMode.REDRIVE
+    seen: dict[str, bytes] = {}
+    todo = []
+    for item in items:
+        command_id = item.metadata.message_id
+        known = loaded.known.get(command_id)
+        if known is not None and not (redriven and known.kind is OutcomeKind.PARKED):
+            decision.duplicates.append((item, known.payload_hash != item.payload_hash))
+        elif command_id in seen:
+            decision.duplicates.append((item, seen[command_id] != item.payload_hash))
+        else:
+            seen[command_id] = item.payload_hash
+            todo.append(item)
+    return todo
+
+
+def _defect(context: BatchContext, decision: Decision, items: list[Incoming], error: Exception, limit: int) -> Decision:
+    if not items:
+        return decision
+    first = items[0]
+    first.attempts += 1
+    decision.defect = error
+    if first.attempts < limit and decision.append.mode is not AppendMode.REDRIVE:
+        decision.waiting = items
+        return decision
+    _park(context, decision, first, ParkCause.DEFECT, error)
+    for item in items[1:]:
+        _park(context, decision, item, ParkCause.BEHIND, None)
+    return decision
+
+
+def _decide_one(context: BatchContext, decision: Decision, item: Incoming) -> CachedState:
+    state, version = decision.after
+    append = decision.append
+    events: tuple[Any, ...] = ()
+    error = item.error
+    if item.defect is not None:
+        raise item.defect
+    if error is None and item.command is not None:
+        try:
+            events, states = _events_of(context, item, state)
+        except DomainError as refusal:
+            error = refusal
+        else:
+            state = states
+    if error is not None:
+        append.rejections.append(NewRejection(item.metadata.message_id, _rejection(context, item, error)))
+        append.outcomes.append(_outcome(append, item, OutcomeKind.REJECTED, error.code, version))
+        return CachedState(state, version)
+    if not events:
+        append.outcomes.append(_outcome(append, item, OutcomeKind.UNCHANGED, None, version))
+        return CachedState(state, version)
+    append.events.extend(events)
+    version += len(events)
+    append.outcomes.append(_outcome(append, item, OutcomeKind.EVENTS, None, version))
+    return CachedState(state, version)
+
+
+def _outcome(append: AggregateAppend, item: Incoming, kind: OutcomeKind, code: str | None, version: int) -> NewOutcome:
+    return NewOutcome(
+        item.metadata.message_id, kind, code, version, len(append.events), len(append.rejections), item.payload_hash
+    )
+
+
+def _events_of(context: BatchContext, item: Incoming, state: Any) -> tuple[tuple[NewEvent, ...], Any]:
+    command, metadata = item.command, item.metadata
+    assert command is not None
+    decide = context.aggregate_type.decisions[type(command)]
+    record_time = datetime.fromtimestamp(item.record.timestamp / 1000, UTC)
+    decided = decide(
+        state,
+        command,
+        DecisionContext(context.now, record_time, command.tenant_id, metadata.auth_type, metadata.auth_id, metadata.message_id),
+    )
+    stored = []
+    evolve = context.aggregate_type.evolve
+    for event in decided:
+        state = evolve(state, event)
+        encoded = encode_stored(_event_metadata(context, item, event.type_name), event.to_json())
+        if len(encoded) > MAX_EVENT_BYTES:
+            raise RecordTooLarge(
+                f"The event {event.type_name} would have {len(encoded)} bytes, at most {MAX_EVENT_BYTES} are stored.",
+                code="TOO_LARGE",
+                details={"field": "event", "rule": f"at most {MAX_EVENT_BYTES} bytes", "shape": f"{len(encoded)} bytes"},
+            )
+        stored.append(NewEvent(event.type_name, encoded))
+    return tuple(stored), state
+
+
+def _event_metadata(context: BatchContext, item: Incoming, type_name: str) -> Metadata:
+    command = item.metadata
+    return Metadata(
+        message_id=context.new_event_id(),
+        type_name=type_name,
+        source=context.event_source,
+        subject=item.aggregate_id,
+        time=context.recorded_time,
+        tenant_id=item.tenant_id,
+        auth_type=command.auth_type,
+        auth_id=command.auth_id,
+        correlation_id=command.correlation_id,
+        causation_id=command.message_id,
+        traceparent=context.traceparent(item),
+        tracestate=command.tracestate,
+    )
+
+
+def rejection_state(
+    context_type: str, recorded_time: str, traceparent: str | None, item: Incoming, error: DomainError
+) -> bytes:
+    """The stored form of a CommandRejected; carries the command's source, correlation and causation."""
+    command = item.metadata
+    rejected = CommandRejected(
+        tenant_id=item.tenant_id,
+        aggregate_id=item.aggregate_id,
+        command_id=command.message_id,
+        command_type=command.type_name,
+        error_type=error.error_type,
+        code=error.code,
+        message=error.message,
+        details=dict(error.details),
+    )
+    metadata = Metadata(
+        message_id=rejection_id(command.message_id),
+        type_name=context_type,
+        source=command.source,
+        subject=item.aggregate_id,
+        time=recorded_time,
+        tenant_id=item.tenant_id,
+        auth_type=command.auth_type,
+        auth_id=command.auth_id,
+        correlation_id=command.correlation_id,
+        causation_id=command.causation_id,
+        traceparent=traceparent,
+        tracestate=command.tracestate,
+    )
+    return encode_stored(metadata, rejected.to_json())
+
+
+def _rejection(context: BatchContext, item: Incoming, error: DomainError) -> bytes:
+    return rejection_state(context.rejected_type, context.recorded_time, context.traceparent(item), item, error)
+
+
+def source_record(record: KafkaRecord) -> SourceRecord:
+    """The record as a dead letter keeps it."""
+    return SourceRecord(
+        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+    )
+
+
+def _park(context: BatchContext, decision: Decision, item: Incoming, cause: ParkCause, error: BaseException | None) -> None:
+    metadata, append = item.metadata, decision.append
+    append.outcomes.append(_outcome(append, item, OutcomeKind.PARKED, None, decision.after.version))
+    append.dead_letters.append(
+        NewDeadLetter(
+            record=source_record(item.record),
+            command_id=metadata.message_id,
+            type_name=metadata.type_name,
+            consumer_group=context.consumer_group,
+            cause=cause,
+            error_type="WaitsBehind" if error is None else type(error).__name__,
+            error_message="waits behind an earlier parked record of its aggregate" if error is None else str(error),
+            stack="" if error is None else "".join(traceback.format_exception(error)),
+            attempts=item.attempts,
+            handler_version=context.handler_version,
+        )
+    )
+    decision.settled.append(item)
+
+
+def unreadable_letter(context: BatchContext, record: KafkaRecord, error_type: str, reason: str) -> NewDeadLetter:
+    """The dead letter of a record that nobody can read."""
+    return NewDeadLetter(
+        record=source_record(record),
+        command_id=None,
+        type_name=None,
+        consumer_group=context.consumer_group,
+        cause=ParkCause.UNDECODABLE,
+        error_type=error_type,
+        error_message=reason,
+        stack="",
+        attempts=1,
+        handler_version=context.handler_version,
+    )
+

@@ -1,0 +1,350 @@
+"""The projection worker: events in, rows and checkpoint out in one transaction; one per read model, run by `agentmesh run projections`.
+
+The checkpoint row is the only truth: on assignment the worker seeks to it and ignores the group's offsets. Where Kafka no longer holds the next
+offset, or the read model is new, it catches up from the event store first. An event at or below its partition's checkpoint is a repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from contracts.envelope import RecordedEvent, UnreadableEnvelope, parse_event
+from contracts.topics import HEALTH_TOPIC, events_topic, topics
+from infra.errors import ConfigurationError, DataError, TransientError
+from infra.event_store.base import EventStore
+from infra.event_store.postgres import PostgresEventStore
+from infra.health.base import HealthCheck
+from infra.health.event_store import EventStoreHealthCheck
+from infra.health.kafka import KafkaHealthCheck
+from infra.health.postgres import PostgresHealthCheck
+from infra.kafka.subscription import BatchSubscription
+from infra.kafka.topics import verify_topics
+from infra.migrations.runner import check_schema
+from infra.postgres.errors import CheckpointMoved
+from infra.postgres.pool import Database
+from infra.read_models.apply import Applied, apply_events, defect
+from infra.read_models.base import ReadModel
+from infra.read_models.catch_up import catch_up
+from infra.read_models.parked import ParkedEvents
+from infra.read_models.postgres import Checkpoint, Move, ReadModelWriter
+from infra.resilience.retry import Abandoned, TransientRetry
+from infra.runtime.command_worker import process_identity
+from infra.settings import MeshSettings
+from infra.telemetry.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+MAX_RECORDS = 2_000
+WATCH_SECONDS = 2.0
+MAX_LINKS = 32
+
+
+class ProjectionWorker:
+    """Keeps one read model up to date. `start` never fails for a server that is away; a read model of another version is a ConfigurationError."""
+
+    def __init__(self, model: ReadModel, settings: MeshSettings, telemetry: Telemetry) -> None:
+        self.name = f"projections.{model.name}"
+        self._model = model
+        self._settings = settings
+        self._telemetry = telemetry
+        self._database = Database(settings, settings.postgres_dsn, name=f"agentmesh.{self.name}")
+        self._writer = ReadModelWriter(self._database, model)
+        self._contexts = {settings.topic_prefix + events_topic(context): context for context in model.contexts}
+        self._stores: dict[str, EventStore] = {context: PostgresEventStore(self._database, context) for context in model.contexts}
+        self._parked = ParkedEvents(self._database, self._writer)
+        self._group = f"{settings.topic_prefix}agentmesh.projections.{model.name}"
+        self._subscription = BatchSubscription(
+            settings,
+            settings.kafka_bootstrap,
+            list(self._contexts),
+            self._group,
+            handler=self._handle,
+            assigned=self._assigned,
+            revoked=self._revoked,
+            member=process_identity(),
+            max_records=MAX_RECORDS,
+        )
+        self._checkpoints: dict[TopicPartition, Checkpoint] = {}
+        self._parked_aggregates: set[str] = set()
+        self._writing = asyncio.Lock()
+        self._stopping = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._seek_task: asyncio.Task[None] | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._broken: asyncio.Future[None] | None = None
+        self._checks: list[HealthCheck] = []
+        self._last_attempt = time.monotonic()
+        self._last_event_time = 0.0
+
+    # -- life ------------------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the pool, check definition and topics, subscribe; waits for servers that are away."""
+        await self._database.open()
+        self._checks = [PostgresHealthCheck(self._database.pool), KafkaHealthCheck(self._settings)]
+        self._checks += [EventStoreHealthCheck(store) for store in self._stores.values()]
+        self._broken = asyncio.get_running_loop().create_future()
+        self._main = asyncio.create_task(self._run(), name=self.name)
+
+    async def _run(self) -> None:
+        retry = self._retry(self._stopping)
+        with contextlib.suppress(Abandoned):
+            await retry("schema", lambda: check_schema(self._database))
+            await retry("definition", self._check_definition)
+            await retry("topics", self._verify_topics)
+            await retry("subscribe", self._subscription.start)
+            await self._watch(retry)
+
+    async def _check_definition(self) -> None:
+        found = await self._writer.definition_version()
+        if found is None:
+            raise ConfigurationError(f"The read model {self._model.name!r} has no tables. Run: agentmesh migrate")
+        if found != self._model.version:
+            raise ConfigurationError(
+                f"The read model {self._model.name!r} has version {found}, this release needs {self._model.version}. "
+                f"Run: agentmesh projections rebuild {self._model.name}"
+            )
+
+    async def _verify_topics(self) -> None:
+        mine = {events_topic(context) for context in self._model.contexts} | {HEALTH_TOPIC}
+        specs = [spec for spec in topics(self._settings.partitions) if spec.name in mine]
+        await verify_topics(self._settings.kafka_bootstrap, specs, self._settings.topic_prefix)
+
+    async def stop(self) -> None:
+        """Finish the batch in work or give it back, leave the group, close."""
+        self._stopping.set()
+        try:
+            async with asyncio.timeout(self._settings.grace_seconds * 0.6):
+                async with self._writing:
+                    self._lost.set()
+        except TimeoutError:
+            self._lost.set()
+        await self._drop_seek()
+        await self._subscription.stop()
+        if self._main is not None:
+            self._main.cancel()
+            await asyncio.gather(self._main, return_exceptions=True)
+        for check in self._checks:
+            close = getattr(check, "close", None)
+            if close is not None:
+                await close()
+        await self._database.close()
+
+    async def wait_failed(self) -> None:
+        """Returns when the worker has stopped; raises what its background work died of."""
+        if self._main is None or self._broken is None:
+            raise ConfigurationError(f"worker {self.name} was not started")
+        done, _ = await asyncio.wait({self._main, self._broken}, return_when=asyncio.FIRST_COMPLETED)
+        for ended in done:
+            ended.result()
+
+    def health_checks(self) -> Sequence[HealthCheck]:
+        """Database, event stores and broker."""
+        return self._checks
+
+    def last_attempt(self) -> float:
+        """`time.monotonic()` of the last poll, or of the last try at a server that is away."""
+        return max(self._last_attempt, self._subscription.last_poll)
+
+    # -- partitions ------------------------------------------------------------------------------------------------------------------
+
+    async def _assigned(self, partitions: set[TopicPartition]) -> None:
+        self._telemetry.metrics.rebalances_total.labels(group=self._group).inc()
+        self._lost = asyncio.Event()
+        self._checkpoints = {}
+        if not partitions:
+            return
+        # Nothing is fetched from the group's offsets, which are ignored; catching up may take long and must not hold the rebalance.
+        self._subscription.consumer.pause(*partitions)
+        self._seek_task = asyncio.create_task(self._take_up(partitions), name=f"{self.name}-take-up")
+
+    async def _take_up(self, partitions: set[TopicPartition]) -> None:
+        try:
+            await self._retry(self._lost)("take up", lambda: self._seek(partitions))
+        except Abandoned:
+            return
+        except Exception as error:
+            self._fail(error)
+
+    async def _seek(self, partitions: set[TopicPartition]) -> None:
+        consumer = self._subscription.consumer
+        try:
+            beginnings = await consumer.beginning_offsets(list(partitions))
+            ends = await consumer.end_offsets(list(partitions))
+        except KafkaError as error:
+            raise TransientError(f"offsets of {self.name} unknown: {error}") from error
+        checkpoints: dict[TopicPartition, Checkpoint] = {}
+        for topic in self._contexts:
+            checkpoints.update(await self._writer.checkpoints(topic, [p.partition for p in partitions if p.topic == topic]))
+        gone = {
+            partition: beginnings[partition]
+            for partition, checkpoint in checkpoints.items()
+            if not beginnings[partition] <= checkpoint.next_offset <= ends[partition] or checkpoint.position == 0
+        }
+        self._parked_aggregates = await self._writer.parked_aggregates()
+        async with self._writing:
+            for topic, context in self._contexts.items():
+                mine = {partition: offset for partition, offset in gone.items() if partition.topic == topic}
+                if mine:
+                    checkpoints.update(
+                        await catch_up(
+                            self._writer, self._stores[context], checkpoints, mine, self._settings.partitions, self._parked_aggregates,
+                            self._attempted,
+                        )
+                    )  # fmt: skip
+            for partition, checkpoint in checkpoints.items():
+                consumer.seek(partition, checkpoint.next_offset)
+            self._checkpoints = checkpoints
+        consumer.resume(*partitions)
+
+    async def _revoked(self, partitions: set[TopicPartition]) -> None:
+        self._lost.set()
+        await self._drop_seek()
+        async with self._writing:
+            self._checkpoints = {}
+
+    async def _drop_seek(self) -> None:
+        task, self._seek_task = self._seek_task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    # -- batches ---------------------------------------------------------------------------------------------------------------------
+
+    async def _handle(self, records: Sequence[ConsumerRecord]) -> None:
+        """FastStream's handler: must not raise, or the framework would fetch on past the batch."""
+        try:
+            async with self._writing:
+                mine = [record for record in records if TopicPartition(record.topic, record.partition) in self._checkpoints]
+                if mine and not self._stopping.is_set():
+                    await self._project(mine)
+        except Abandoned as error:
+            logger.warning("batch of %s given back: %s", self.name, error)
+        except CheckpointMoved as error:
+            await self._moved_by_another(error)
+        except Exception as error:
+            logger.exception("the batch could not be projected; this process ends")
+            self._fail(error)
+
+    async def _moved_by_another(self, error: CheckpointMoved) -> None:
+        """A zombie after a pause, or a rebuild that took over: forget what was known and take the partitions up again."""
+        logger.warning("%s: %s; taking up the partitions again", self.name, error)
+        partitions = set(self._checkpoints)
+        await self._drop_seek()
+        async with self._writing:
+            self._checkpoints = {}
+        with contextlib.suppress(TransientError):
+            assigned = partitions & self._subscription.consumer.assignment()
+            if assigned:
+                await self._assigned(assigned)
+
+    async def _project(self, records: list[ConsumerRecord]) -> None:
+        self._attempted()
+        events, reached, links = self._new_events(records)
+        parked_before = set(self._parked_aggregates)
+        applied = apply_events(self._model, events, self._parked_aggregates)
+        expected = {partition: self._checkpoints[partition] for partition in reached}
+        retry = self._retry(self._lost)
+        with self._telemetry.tracing.batch_span(
+            "process", self.name, links=links, attributes={"messaging.batch.message_count": len(records)}
+        ):
+            try:
+                await retry("project", lambda: self._writer.save(Move(expected, reached, applied.changes, applied.parked)))
+            except DataError:
+                self._parked_aggregates = parked_before
+                await self._one_by_one(events, expected, reached, retry)
+        self._checkpoints.update(reached)
+        self._count(events, applied)
+
+    def _new_events(
+        self, records: list[ConsumerRecord]
+    ) -> tuple[list[RecordedEvent], dict[TopicPartition, Checkpoint], list[str]]:
+        reached: dict[TopicPartition, Checkpoint] = {}
+        events: list[RecordedEvent] = []
+        links: list[str] = []
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            checkpoint = reached.get(partition) or self._checkpoints[partition]
+            position = checkpoint.position
+            if record.offset >= checkpoint.next_offset:
+                try:
+                    event = parse_event(record.key, record.value, record.headers, record.timestamp, self._contexts[record.topic])
+                except UnreadableEnvelope as error:
+                    # Only the relay writes here; whatever else does is not an event of the store and has no position in it.
+                    logger.error("a record at %s/%d/%d is no event: %s", record.topic, record.partition, record.offset, error)
+                else:
+                    if event.position > position:
+                        events.append(event)
+                        position = event.position
+                        if event.metadata.traceparent is not None and len(links) < MAX_LINKS:
+                            links.append(event.metadata.traceparent)
+                reached[partition] = Checkpoint(record.offset + 1, position)
+        return events, reached, links
+
+    async def _one_by_one(
+        self,
+        events: list[RecordedEvent],
+        expected: Mapping[TopicPartition, Checkpoint],
+        reached: Mapping[TopicPartition, Checkpoint],
+        retry: TransientRetry,
+    ) -> None:
+        """The database refused a row: save event by event, park those that it refuses; the checkpoints move with the last."""
+        for event in events:
+            applied = apply_events(self._model, [event], self._parked_aggregates)
+            try:
+                await retry("project", lambda: self._writer.save(Move({}, {}, applied.changes, applied.parked)))  # noqa: B023
+            except DataError as error:
+                self._parked_aggregates.add(event.aggregate_id)
+                parked = [defect(event, error)]
+                await retry("project", lambda: self._writer.save(Move({}, {}, [], parked)))  # noqa: B023
+        await retry("project", lambda: self._writer.save(Move(dict(expected), dict(reached))))
+
+    # -- watching --------------------------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: Exception) -> None:
+        self._stopping.set()
+        if self._broken is not None and not self._broken.done():
+            self._broken.set_exception(error)
+
+    def _attempted(self) -> None:
+        self._last_attempt = time.monotonic()
+
+    def _retry(self, stop: asyncio.Event) -> TransientRetry:
+        return TransientRetry(stop, self._attempted, lambda name, error: self._telemetry.metrics.retries_total.labels(name=name).inc())
+
+    def _count(self, events: list[RecordedEvent], applied: Applied) -> None:
+        metrics, name = self._telemetry.metrics, self._model.name
+        metrics.projected_events_total.labels(projection=name).inc(len(events))
+        if events:
+            self._last_event_time = datetime.fromisoformat(events[-1].metadata.time).timestamp()
+            metrics.projection_last_event_timestamp_seconds.labels(projection=name).set(self._last_event_time)
+        if applied.parked:
+            metrics.dead_letters_total.labels(topic=f"projection:{name}").inc(len(applied.parked))
+
+    async def _watch(self, retry: TransientRetry) -> None:
+        metrics, name = self._telemetry.metrics, self._model.name
+        while not self._stopping.is_set():
+            lag = self._subscription.lag()
+            for partition, count in lag.items():
+                metrics.consumer_lag_messages.labels(group=self._group, topic=partition.topic, partition=str(partition.partition)).set(count)
+            behind = sum(lag.values())
+            metrics.projection_lag_events.labels(projection=name).set(behind)
+            seconds = max(0.0, datetime.now(UTC).timestamp() - self._last_event_time) if behind and self._last_event_time else 0.0
+            metrics.projection_lag_seconds.labels(projection=name).set(seconds)
+            if self._checkpoints and self._parked_aggregates:
+                async with self._writing:
+                    await retry("parked", self._apply_requeued)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), timeout=WATCH_SECONDS)
+
+    async def _apply_requeued(self) -> None:
+        if await self._parked.apply_requeued(set(self._checkpoints), self._settings.partitions, self._settings.topic_prefix):
+            self._parked_aggregates = await self._writer.parked_aggregates()

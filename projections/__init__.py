@@ -1,0 +1,1 @@
+"""Read models: one folder each, with its tables, its projection and its queries."""

@@ -1,0 +1,38 @@
+-- Read model `requests`: one row a request, one row an event of its history. Each row carries the version of the stream that it reflects.
+CREATE TABLE {schema}.requests (
+    request_id text PRIMARY KEY,
+    tenant_id text NOT NULL,
+    customer_id text NOT NULL,
+    thread_id text NOT NULL,
+    message text NOT NULL,
+    priority smallint NOT NULL,
+    category text,
+    status text NOT NULL,
+    confidence double precision,
+    resolution text,
+    metadata jsonb NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    completed_at timestamptz,
+    version bigint NOT NULL,
+    position bigint NOT NULL
+) WITH (fillfactor = 80);
+CREATE INDEX ON {schema}.requests (tenant_id, created_at DESC, request_id DESC);
+CREATE INDEX ON {schema}.requests (tenant_id, customer_id, created_at DESC, request_id DESC);
+CREATE INDEX ON {schema}.requests (tenant_id, status, created_at DESC, request_id DESC);
+
+CREATE TABLE {schema}.request_history (
+    request_id text NOT NULL,
+    version bigint NOT NULL,
+    tenant_id text NOT NULL,
+    position bigint NOT NULL,
+    event_id text NOT NULL,
+    event_type text NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    auth_type text NOT NULL,
+    auth_id text NOT NULL,
+    correlation_id text NOT NULL,
+    causation_id text NOT NULL,
+    data jsonb NOT NULL,
+    PRIMARY KEY (request_id, version)
+);

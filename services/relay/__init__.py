@@ -1,0 +1,1 @@
+"""The relay: every context's log onto its Kafka topics."""

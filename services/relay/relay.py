@@ -1,0 +1,119 @@
+"""Tails one context's log and publishes it page by page; several run in the relay worker, one leads each context.
+
+Promises: an entry that is committed reaches Kafka; first deliveries come in position order, so in stream order for each aggregate; a repeat
+may come after its successors (after a failed page, or by a leader that does not know yet that it was replaced), whole and in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+
+from infra.errors import TransientError
+from infra.event_store.base import EventStore, LogEntry
+from infra.kafka.producer import PagePublisher
+from infra.resilience.retry import delay_ms
+from infra.telemetry.telemetry import Telemetry
+from services.relay.positions import Leadership, LostLeadership, RelayPosition
+from services.relay.records import outgoing_records
+from services.relay.settings import RelaySettings
+
+logger = logging.getLogger(__name__)
+
+
+class ContextRelay:
+    """The relay of one context. After any failed send nothing more of the page counts: the producer is closed, and the page starts anew."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        position: RelayPosition,
+        publisher: PagePublisher,
+        settings: RelaySettings,
+        telemetry: Telemetry,
+        topic_prefix: str,
+        attempted: Callable[[], None],
+    ) -> None:
+        self.context = store.context
+        self._store = store
+        self._position = position
+        self._publisher = publisher
+        self._settings = settings
+        self._telemetry = telemetry
+        self._prefix = topic_prefix
+        self._attempted = attempted
+        self._ahead: asyncio.Task[list[LogEntry]] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Lead when possible and publish, until `stop` is set; waits out every transient failure."""
+        failures = 0
+        leader = self._telemetry.metrics.relay_leader.labels(context=self.context)
+        while not stop.is_set():
+            self._attempted()
+            try:
+                leadership = await self._position.try_lead()
+                if leadership is None:
+                    await _wait(stop, self._settings.leader_poll_seconds)
+                    continue
+                logger.info("relay leads %s from position %d, epoch %d", self.context, leadership.position, leadership.epoch)
+                leader.set(1)
+                failures = 0
+                await self._lead(leadership, stop)
+            except LostLeadership as error:
+                logger.warning("%s", error)
+            except TransientError as error:
+                failures += 1
+                self._telemetry.metrics.retries_total.labels(name="relay").inc()
+                logger.warning("relay of %s starts anew from its recorded position: %s", self.context, error)
+                await _wait(stop, delay_ms(failures) / 1000)
+            finally:
+                leader.set(0)
+                await self._drop_ahead()
+                await self._publisher.close()
+        await self._position.release()
+
+    async def _lead(self, leadership: Leadership, stop: asyncio.Event) -> None:
+        metrics = self._telemetry.metrics
+        pending = metrics.outbox_pending.labels(context=self.context)
+        relayed = metrics.events_relayed_total.labels(context=self.context)
+        page_seconds = metrics.relay_page_seconds.labels(context=self.context)
+        while not stop.is_set():
+            self._attempted()
+            page = await self._next_page(leadership.position)
+            if not page:
+                pending.set(0)
+                await _wait(stop, self._settings.idle_poll_ms / 1000)
+                continue
+            started = time.perf_counter()
+            last = page[-1].position
+            if len(page) == self._settings.page_size:
+                # Reading on while the broker acknowledges; what is read is published only after all of this page is acknowledged.
+                self._ahead = asyncio.create_task(self._store.read_log(last, self._settings.page_size))
+                pending.set(await self._store.head() - leadership.position)
+            with self._telemetry.tracing.batch_span(
+                "send", self.context, links=(), attributes={"messaging.batch.message_count": len(page)}, producer=True
+            ):
+                await self._publisher.publish(outgoing_records(self.context, page, self._prefix))
+            leadership = await self._position.advance(leadership, last)
+            relayed.inc(len(page))
+            page_seconds.observe(time.perf_counter() - started)
+
+    async def _next_page(self, after: int) -> list[LogEntry]:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            return await ahead
+        return await self._store.read_log(after, self._settings.page_size)
+
+    async def _drop_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), timeout=seconds)
