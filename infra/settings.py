@@ -6,6 +6,7 @@ Endpoints keep the names that every tool knows (`DATABASE_URL`, `REDIS_URL`, `KA
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Literal, Self
@@ -15,13 +16,15 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.errors import ConfigurationError
+
 ENV_PREFIX = "AGENTMESH_"
 
 _HOST_AND_PORT = re.compile(r"^(?:[^\s:,@/\[\]]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})$")
 _TOPIC_PREFIX = re.compile(r"^[A-Za-z0-9-]*\.?$")
 
 
-class SettingsError(ValueError):
+class SettingsError(ConfigurationError):
     """A setting is missing or breaks its rule. The message names the variable and the rule, never the value."""
 
 
@@ -87,7 +90,7 @@ class MeshSettings(BaseSettings):
     home: Path = Field(Path("."), description="The folder that holds `.agentmesh/` (local servers, endpoints, run files).")
     servers: Literal["auto", "local", "docker"] = Field(
         "auto",
-        description="Servers to use where an endpoint is not set: `local` (Python packages), `docker` (containers), `auto` (as local).",
+        description="Servers to use where an endpoint is not set: `local` from packages, `docker` containers, `auto` as local.",
     )
     topic_prefix: str = Field(
         "",
@@ -284,6 +287,7 @@ def _explain(error: ValidationError) -> str:
             lines.append(rule)
             continue
         where = str(fault["loc"][0])
-        name = fields_by_alias.get(where, where)
-        lines.append(f"{where if where in fields_by_alias else variable_names(name)[0]}: {rule[:1].lower()}{rule[1:]}")
+        names = variable_names(fields_by_alias.get(where, where))
+        used = next((name for name in names if os.environ.get(name)), names[0])
+        lines.append(f"{used}: {rule[:1].lower()}{rule[1:]}")
     return "Invalid settings. " + "; ".join(lines)

@@ -129,12 +129,12 @@ def stack_root(endpoints: Endpoints) -> Path:
 def database_template(endpoints: Endpoints) -> Iterator[str]:
     """The name of a migrated database that others are copied from."""
     from infra.migrations.runner import migrate
-    from projections.catalogue import READ_MODELS
+    from projections.catalogue import read_models
 
     name = f"{DATABASE_MARK}template_{uuid.uuid4().hex[:12]}"
     _in_database(endpoints.postgres_dsn, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
-        migrate(with_database(endpoints.postgres_dsn, name), READ_MODELS)
+        migrate(with_database(endpoints.postgres_dsn, name), read_models())
         yield name
     finally:
         drop_database(endpoints.postgres_dsn, name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from infra.errors import MeshError
 
-class LocalStackError(RuntimeError):
+
+class LocalStackError(MeshError):
     """A local server could not be started, stopped or found."""
 
 

@@ -15,7 +15,8 @@ from infra.local_stack.processes import run_as
 from infra.local_stack.server import LocalServer
 
 # One node keeps every internal topic, so their replication factors are 1. Small session timeouts are allowed because tests that
-# kill workers wait for them. The cleaner's default buffer would take a quarter of the heap.
+# kill workers wait for them. A killed broker may only come back when its old session has ended: 5 s instead of 9. The cleaner's
+# default buffer would take a quarter of the heap.
 _CONFIGURATION = """\
 process.roles=broker,controller
 node.id=1
@@ -40,6 +41,8 @@ share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=4
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+broker.session.timeout.ms=5000
+broker.heartbeat.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 """
 

