@@ -1,6 +1,6 @@
-"""CloudEvents on Kafka: record key, value and headers in, metadata and data bytes out, and back; also the stored form of an event.
+"""CloudEvents on Kafka: record key, value and headers in, metadata and data out, and back; also the stored form of an event.
 
-Readers take binary and structured mode; writers use binary mode. The value is the data and nothing else: there is no second envelope in it.
+Readers take binary and structured mode; writers use binary mode. The value is the data alone: there is no second envelope in it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Headers = Iterable[tuple[str, bytes]]
 
 
 class Metadata(NamedTuple):
-    """What travels in headers, for commands and events alike. A tuple, because a frozen dataclass costs three times as much to make."""
+    """What travels in headers, for commands and events alike. A tuple: a frozen dataclass costs three times as much to make."""
 
     message_id: str
     type_name: str
@@ -94,44 +94,44 @@ _NAMES = (
     "ce_sequence",
     "ce_position",
 )
+_SUBJECT = _NAMES.index("ce_subject")
+_TRACEPARENT_AT, _TRACESTATE_AT = _NAMES.index("traceparent"), _NAMES.index("tracestate")
+_SEQUENCE, _POSITION = _NAMES.index("ce_sequence"), _NAMES.index("ce_position")
 _OURS = frozenset((*_NAMES, "ce_specversion", "content-type"))
-_CONTROLS = bytes((*range(32), 127))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-# The joined values hold one separator less than there are values; any further control byte is a fault.
-_SEPARATORS = len(_NAMES) - 1
-
-_Fields = tuple[Metadata, str, str]
 
 
 def parse_command(key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int) -> tuple[Metadata, bytes]:
     """Metadata and data of a command's record, defaults filled in. Raises UnreadableEnvelope."""
-    fields, data = _parse(key, value, headers, timestamp_ms)
-    return fields[0], data
+    texts, data = _read(key, value, headers)
+    return _metadata(texts, timestamp_ms), data
 
 
 def parse_event(key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, context: str) -> RecordedEvent:
     """An event's or a rejection's record. Raises UnreadableEnvelope."""
-    (metadata, sequence, position), data = _parse(key, value, headers, timestamp_ms)
-    if not metadata.subject:
+    texts, data = _read(key, value, headers)
+    if not texts[_SUBJECT]:
         raise UnreadableEnvelope("ce_subject is missing, and the key names no aggregate either")
-    return RecordedEvent(metadata, data, _number("ce_sequence", sequence), _number("ce_position", position), context)
+    sequence, position = _number("ce_sequence", texts[_SEQUENCE]), _number("ce_position", texts[_POSITION])
+    return RecordedEvent(_metadata(texts, timestamp_ms), data, sequence, position, context)
 
 
-def _parse(key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int) -> tuple[_Fields, bytes]:
+def _read(key: bytes | None, value: bytes | None, headers: Headers) -> tuple[list[str], bytes]:
+    """The texts of the headers in `_NAMES`, empty where absent, and the data."""
     given = headers if isinstance(headers, list | tuple) else list(headers)
     found = dict(given)
     if len(found) != len(given):
         _refuse_duplicates(given)
-    content_type = found.get("content-type")
+    get = found.get
+    content_type = get("content-type")
     if content_type is not None and content_type != b"application/json" and _is_structured(content_type):
-        return _parse_structured(key, value, found, timestamp_ms)
-    if found.get("ce_specversion", b"1.0") != b"1.0":
+        return _read_structured(key, value, found)
+    if get("ce_specversion", b"1.0") != b"1.0":
         raise UnreadableEnvelope("ce_specversion is not 1.0")
     if value is None:
         raise UnreadableEnvelope("the record has no value: a tombstone is no message")
-    get = found.get
     raw = (
         get("ce_id", b""),
         get("ce_type", b""),
@@ -148,24 +148,24 @@ def _parse(key: bytes | None, value: bytes | None, headers: Headers, timestamp_m
         get("ce_sequence", b""),
         get("ce_position", b""),
     )
-    return _fields(_texts(raw, "ce_subject" in found), timestamp_ms), value
+    return _texts(raw, "ce_subject" in found), value
 
 
 def _texts(raw: tuple[bytes, ...], has_subject: bool) -> list[str]:
-    """The header values as text. One pass over all of them joined, because one over each costs more than the rest of the parsing."""
+    """The header values as text. Joined they are decoded and checked in one go; whatever is unusual is then looked at one by one."""
     try:
-        joined = b"\n".join(raw)
-        if len(joined) <= MAX_TRACESTATE_BYTES and len(joined.translate(None, _CONTROLS)) + _SEPARATORS == len(joined):
-            text = joined.decode()
-            if len(text) == len(joined) or _CONTROL.search(text.replace("\n", "")) is None:
-                return text.split("\n")
+        joined = b" ".join(raw).decode("ascii")
     except (TypeError, UnicodeDecodeError):
-        pass
+        joined = ""
+    if len(joined) <= MAX_TRACESTATE_BYTES and joined.isprintable():
+        texts = joined.split(" ")
+        if len(texts) == len(raw):
+            return texts
     return [_text(name, each, has_subject) for name, each in zip(_NAMES, raw, strict=True)]
 
 
 def _text(name: str, raw: bytes | None, has_subject: bool) -> str:
-    """One header value as text; says what is wrong with it. The key stands in for a missing subject, and may hold anything."""
+    """One header value as text. The key stands in for a missing subject, and may hold anything."""
     try:
         return _checked(name, raw)
     except UnreadableEnvelope:
@@ -189,25 +189,20 @@ def _checked(name: str, raw: bytes | None) -> str:
     return text
 
 
-def _fields(texts: list[str], timestamp_ms: int) -> _Fields:
-    id_, type_, source, subject, time, tenant, authtype, authid, correlation, causation, parent, state, sequence, position = texts
+def _metadata(texts: list[str], timestamp_ms: int) -> Metadata:
+    id_, type_, source, subject, time, tenant, authtype, authid, correlation, causation, parent, state, _, _ = texts
     if not id_:
         raise UnreadableEnvelope("ce_id is missing")
     if not type_:
         raise UnreadableEnvelope("ce_type is missing")
-    if not time:
-        time = _time_of(timestamp_ms)
-    elif _TIME.fullmatch(time) is None:
-        raise UnreadableEnvelope("ce_time is not an RFC 3339 time")
-    trace = None
-    if parent and _TRACEPARENT.fullmatch(parent):
-        trace = parent
-    metadata = Metadata(
+    # A broken traceparent is as good as none, and a tracestate means nothing without one (W3C Trace Context).
+    trace = parent if parent and _TRACEPARENT.fullmatch(parent) else None
+    return Metadata(
         id_,
         type_,
         source or UNKNOWN,
         subject,
-        time,
+        _checked_time(time) if time else _time_of(timestamp_ms),
         tenant,
         authtype or UNKNOWN,
         authid or UNKNOWN,
@@ -216,17 +211,24 @@ def _fields(texts: list[str], timestamp_ms: int) -> _Fields:
         trace,
         state or None if trace else None,
     )
-    return metadata, sequence, position
+
+
+# Both are called once a record, mostly with what the record before had: a batch of events shares its time, commands share milliseconds.
+@lru_cache(maxsize=1024)
+def _checked_time(text: str) -> str:
+    if _TIME.fullmatch(text) is None:
+        raise UnreadableEnvelope("ce_time is not an RFC 3339 time")
+    return text
 
 
 @lru_cache(maxsize=1024)
 def _time_of(timestamp_ms: int) -> str:
-    """The record's timestamp as RFC 3339. Records of a batch share milliseconds, so this is mostly a look-up."""
+    """The record's timestamp as RFC 3339."""
     try:
         moment = datetime.fromtimestamp(timestamp_ms // 1000, UTC)
     except (ValueError, OverflowError, OSError):
         raise UnreadableEnvelope("ce_time is missing, and the record's timestamp is outside the calendar") from None
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03d}Z"
+    return f"{moment.replace(tzinfo=None).isoformat()}.{timestamp_ms % 1000:03d}Z"
 
 
 def _number(name: str, text: str) -> int:
@@ -259,9 +261,7 @@ def _is_structured(content_type: bytes) -> bool:
     return False
 
 
-def _parse_structured(
-    key: bytes | None, value: bytes | None, headers: dict[str, bytes], timestamp_ms: int
-) -> tuple[_Fields, bytes]:
+def _read_structured(key: bytes | None, value: bytes | None, headers: dict[str, bytes]) -> tuple[list[str], bytes]:
     try:
         event = from_json(value or b"", allow_inf_nan=False)
     except ValueError:
@@ -270,12 +270,12 @@ def _parse_structured(
         raise UnreadableEnvelope("the structured value is not a JSON object")
     if event.get("specversion") != SPEC_VERSION:
         raise UnreadableEnvelope("specversion is not 1.0")
-    traces = {name: headers.get(name, b"") for name in ("traceparent", "tracestate")}
     raw = [_attribute(event, name) for name in _NAMES]
-    raw = [given or traces.get(name, b"") for name, given in zip(_NAMES, raw, strict=True)]
-    has_subject = "subject" in event
-    raw[3] = raw[3] if has_subject else key or b""
-    return _fields(_texts(tuple(raw), has_subject), timestamp_ms), _data_of(event)
+    has_subject = bool(raw[_SUBJECT])
+    raw[_SUBJECT] = raw[_SUBJECT] or key or b""
+    for index in (_TRACEPARENT_AT, _TRACESTATE_AT):
+        raw[index] = raw[index] or headers.get(_NAMES[index], b"")
+    return _texts(tuple(raw), has_subject), _data_of(event)
 
 
 def _attribute(event: dict[str, Any], name: str) -> bytes:
@@ -304,10 +304,10 @@ def _data_of(event: dict[str, Any]) -> bytes:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def event_headers(metadata: Metadata, sequence: int | None, position: int) -> list[tuple[str, bytes]]:
-    """The Kafka headers of an event, or of a rejection, which has no sequence."""
+def event_headers(metadata: Metadata, sequence: int, position: int) -> list[tuple[str, bytes]]:
+    """The Kafka headers of an event, or of a rejection, which is in no stream: its sequence is 0 and not written."""
     headers = _headers(metadata)
-    if sequence is not None:
+    if sequence:
         headers.append(("ce_sequence", b"%020d" % sequence))
     headers.append(("ce_position", b"%d" % position))
     return headers

@@ -76,11 +76,10 @@ class ConcurrencyConflict(DomainError):
 
 
 def validation_details(error: pydantic.ValidationError) -> dict[str, Any]:
-    """The field, the rule and the value's shape of each broken rule. A value itself is never repeated: it may be private or hostile."""
+    """Field, rule and the value's shape of each broken rule. A value is never repeated: it may be private or hostile."""
     problems = error.errors(include_url=False, include_context=True, include_input=True)
     reported = [
-        {"field": _field(problem), "rule": str(problem["msg"]), "shape": _shape_of(problem)}
-        for problem in problems[:MAX_REPORTED_ERRORS]
+        {"field": _field(problem), "rule": str(problem["msg"]), "shape": _shape_of(problem)} for problem in problems[:MAX_REPORTED_ERRORS]
     ]
     details: dict[str, Any] = {"errors": reported}
     if len(problems) > MAX_REPORTED_ERRORS:

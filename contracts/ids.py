@@ -1,4 +1,4 @@
-"""Typed identifiers that the type checker keeps apart, and the generators of new ones; used wherever an identifier is made or passed."""
+"""Typed identifiers that the type checker keeps apart, and the generators of new ones; used wherever an identifier is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An immutable JSON object as a pydantic field: takes any JSON object in, keeps it frozen to the leaves; used by commands and events."""
+"""An immutable JSON object as a pydantic field: any JSON object in, the same frozen to its leaves out; used by messages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EMPTY = FrozenDict()
 
 
 def freeze_object(value: object) -> FrozenDict:
-    """The object, frozen to its leaves: lists become tuples. Null is the empty object. Refuses what JSON or Postgres cannot hold."""
+    """The object, frozen to its leaves: lists become tuples; null is the empty object. Refuses what JSON or Postgres cannot hold."""
     if type(value) is FrozenDict:
         return value
     if value is None:
@@ -110,4 +110,5 @@ class _JsonObjectSchema:
         return {"type": "object", "additionalProperties": True}
 
 
-JsonObject = Annotated[FrozenDict, _JsonObjectSchema]
+JsonObject = Annotated[Mapping[str, Any], _JsonObjectSchema]
+"""A field of this type takes any mapping and holds a FrozenDict."""

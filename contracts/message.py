@@ -56,7 +56,7 @@ class Message(BaseModel):
 
 
 class Command(Message):
-    """An order that may be refused. Unknown fields are refused; types are exact on the wire, so that the schema says all there is."""
+    """An order that may be refused. Unknown fields are refused and types are exact on the wire: the schema says all there is."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -78,7 +78,7 @@ class Event(Message):
 
 
 def _reason(cls: type[Message], data: bytes, error: pydantic.ValidationError) -> Exception:
-    """Why these bytes are no message. JSON may spell a lone surrogate, which pydantic's parser takes for broken JSON: name its field."""
+    """Why these bytes are no message. JSON may spell a lone surrogate, which pydantic takes for broken JSON: find its field."""
     if error.errors(include_url=False, include_input=False, include_context=False)[0]["type"] != "json_invalid":
         return error
     try:

@@ -1,4 +1,4 @@
-"""The record of a refused command: which command, why, and what its sender can do; one shape for the rejections topics of all contexts."""
+"""The record of a refused command: which one, why, and what its sender can do; one shape for the rejections of all contexts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contracts.message import Event
 
 
 class CommandRejected(Event):
-    """A command was refused and changed nothing; exactly one is recorded. On the wire its type name is `rejected_type` of its context."""
+    """A command was refused and changed nothing; recorded exactly once. Its type name on the wire is its context's `rejected_type`."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -36,7 +36,7 @@ def rejected_type(context: str) -> str:
 
 
 def rejection_id(command_id: str) -> EventId:
-    """The id of the one rejection that a command can have. Command ids are free text: one that is no UUID is made into one first."""
+    """The id of the one rejection that a command can have. Command ids are free text: what is no UUID is made into one first."""
     try:
         namespace = UUID(command_id)
     except ValueError:

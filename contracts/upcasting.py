@@ -1,4 +1,4 @@
-"""Reads a message of any version: old type names are lifted to today's shape, then decoded; used wherever stored or received bytes are read."""
+"""Reads a message of any version: old shapes are lifted to today's, then decoded; used wherever message bytes are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of the requests context: orders from customers, staff and process managers; each checks itself wherever it comes from."""
+"""The commands of the requests context: orders of customers, staff and process managers; each checks itself, whoever sent it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class StartResearch(RequestCommand):
 
 
 class UpdateRequest(RequestCommand):
-    """Change some of message, priority, category and metadata. A field that is absent or null stays as it is; metadata is replaced whole."""
+    """Change some of message, priority, category, metadata. What is absent or null stays as it is; metadata is replaced whole."""
 
     type_name: ClassVar[str] = "agentmesh.requests.UpdateRequest.v1"
 
@@ -99,7 +99,7 @@ class UpdateRequest(RequestCommand):
         if self.message is None and self.priority is None and self.category is None and self.metadata is None:
             raise PydanticCustomError(
                 "nothing_to_update",
-                "At least one of message, priority, category and metadata should be given",
+                "At least one of message, priority, category, metadata should be given",
                 {"field": "message"},
             )
         if contradicts_refund_rule(self.category, self.priority):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import AwareDatetime
+from pydantic_core import to_json
 
 from contracts.ids import CustomerId, RequestId, ThreadId
 from contracts.json_object import EMPTY, JsonObject
@@ -35,6 +36,10 @@ class RequestCreated(RequestEvent):
     created_at: AwareDatetime
     requested_at: AwareDatetime
     """When the customer asked: the command's timestamp, or its record's."""
+
+    def metadata_json(self) -> str:
+        """The metadata as JSON text, as a read model's row holds it."""
+        return to_json(self.metadata).decode()
 
 
 class RequestTriaged(RequestEvent):
@@ -71,6 +76,10 @@ class RequestUpdated(RequestEvent):
     def to_json(self) -> bytes:
         """Only the changed fields are written."""
         return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
+
+    def metadata_json(self) -> str | None:
+        """The new metadata as JSON text; None when it stays as it was."""
+        return None if self.metadata is None else to_json(self.metadata).decode()
 
 
 class RequestCompleted(RequestEvent):

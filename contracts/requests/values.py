@@ -1,8 +1,9 @@
-"""The values of customer requests: what a field may hold; raw JSON values in, checked values out, run by pydantic for each command."""
+"""The values of customer requests: raw JSON values in, checked values out; pydantic runs these rules for each command."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, PydanticSerializationError, core_schema, to_json
 
 from contracts.ids import CustomerId, RequestId, ThreadId
-from contracts.json_object import FrozenDict, JsonObject
+from contracts.json_object import JsonObject
 from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL
 
 MAX_MESSAGE_CHARACTERS = 10_000
@@ -80,9 +81,7 @@ def clean_message(text: str) -> str:
             "script_content", "Message should not contain any of: {forbidden}", {"forbidden": ", ".join(FORBIDDEN_IN_MESSAGE)}
         )
     if count_symbols(text) * 10 > len(text) * 3:
-        raise PydanticCustomError(
-            "symbol_ratio", "Message should have at most 30 % of characters that are no letter, digit or space"
-        )
+        raise PydanticCustomError("symbol_ratio", "At most 30 % of the characters should be other than letters, digits and white space")
     if "\0" in text:
         raise PydanticCustomError("nul_character", "Message should not contain NUL characters")
     trimmed = text.strip()
@@ -94,7 +93,7 @@ def clean_message(text: str) -> str:
 # --- metadata: SEC-19 -----------------------------------------------------------------------------------------------
 
 
-def check_metadata(metadata: FrozenDict) -> FrozenDict:
+def check_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """Refuses metadata whose compact JSON text has more than 10000 characters."""
     if not metadata:
         return metadata
@@ -105,7 +104,7 @@ def check_metadata(metadata: FrozenDict) -> FrozenDict:
     if len(text) > MAX_METADATA_CHARACTERS and len(text.decode()) > MAX_METADATA_CHARACTERS:
         raise PydanticCustomError(
             "metadata_too_long",
-            "Metadata should have at most {limit} characters as JSON text",
+            "Metadata should have at most {limit} characters as JSON",
             {"limit": MAX_METADATA_CHARACTERS},
         )
     return metadata

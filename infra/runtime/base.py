@@ -1,4 +1,4 @@
-"""What a worker is made of: the pure parts of a context (decisions, state) and the face that a process shows to whoever runs it."""
+"""What a worker is made of: the pure parts of a context (decisions, state), and the face that it shows to its process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DecisionContext(NamedTuple):
-    """All that a decision may know beside state and command; it reads no clock and makes no I/O. Made once a command, hence a tuple."""
+    """All that a decision may know beside state and command. A tuple: one is made for each command."""
 
     now: datetime
     """The time of the handling, UTC; the same for a whole batch."""
