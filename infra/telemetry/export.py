@@ -30,7 +30,7 @@ BATCH_MILLISECONDS = 1_000
 
 
 def traces_url(endpoint: str | None, jaeger_host: str | None) -> str | None:
-    """Where to post spans: the OTLP endpoint, else the OTLP port of Jaeger's host (its agent port speaks thrift), else nowhere."""
+    """Where to post spans: the OTLP endpoint, else the OTLP port of Jaeger's host (its agent port speaks thrift), else None."""
     if endpoint:
         base = endpoint.rstrip("/")
         return base if base.endswith(TRACES_PATH) else base + TRACES_PATH

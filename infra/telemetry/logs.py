@@ -1,4 +1,4 @@
-"""Turns every log record of the process, ours or a library's, into one JSON line on stdout; configured by the process's `main`."""
+"""Turns every log record of the process, ours or a library's, into one JSON line on stdout; set up by the process's `main`."""
 
 from __future__ import annotations
 

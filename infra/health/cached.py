@@ -1,0 +1,47 @@
+"""Keeps a check's answer for a moment, so that frequent probes do not load the servers; the process wraps every check in one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from infra.health.base import CHECK_SECONDS, ComponentHealth, HealthCheck, answer_of
+
+CACHE_SECONDS = 2.0
+
+
+class CachedCheck:
+    """Asks its check at most once in `seconds`; callers that come meanwhile share the one look under way."""
+
+    def __init__(self, check: HealthCheck, seconds: float = CACHE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._check = check
+        self._seconds = seconds
+        self._clock = clock
+        self._looking: asyncio.Task[ComponentHealth] | None = None
+        self._answer: ComponentHealth | None = None
+        self._answered = 0.0
+
+    @property
+    def name(self) -> str:
+        """The name of the check behind it."""
+        return self._check.name
+
+    @property
+    def optional(self) -> bool:
+        """As the check behind it."""
+        return self._check.optional
+
+    async def check(self) -> ComponentHealth:
+        """The kept answer while it is fresh, else a new look. One caller's cancellation does not end the look for the others."""
+        if self._answer is not None and self._clock() - self._answered < self._seconds:
+            return self._answer
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look(), name=f"health-{self.name}")
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> ComponentHealth:
+        # Bounded, so that a look that hangs does not keep every later one waiting for it.
+        answer = await answer_of(self._check, CHECK_SECONDS)
+        self._answer, self._answered = answer, self._clock()
+        return answer
