@@ -16,13 +16,12 @@ MAX_MESSAGE_CHARACTERS = 2_000
 
 def encode_headers(headers: Sequence[tuple[str, bytes]]) -> bytes:
     """Kafka headers as one JSON value; bytes in base64, so that nothing is lost."""
-    pairs = [[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers]
-    return orjson.dumps([[printable(name), value] for name, value in pairs])
+    return orjson.dumps([[printable(name), base64.b64encode(value or b"").decode()] for name, value in headers])
 
 
 def decode_headers(stored: bytes) -> tuple[tuple[str, bytes], ...]:
     """The inverse of `encode_headers`."""
-    return tuple((name, b"" if value is None else base64.b64decode(value)) for name, value in orjson.loads(stored))
+    return tuple((name, base64.b64decode(value)) for name, value in orjson.loads(stored))
 
 
 def printable(text: str) -> str:

@@ -54,9 +54,7 @@ class DockerServers:
 
             host = DockerClient().host()
         except ImportError:
-            raise MissingPackage(
-                "AGENTMESH_SERVERS=docker needs the package testcontainers: `pip install testcontainers`."
-            ) from None
+            raise MissingPackage("AGENTMESH_SERVERS=docker needs the package testcontainers: `pip install testcontainers`.") from None
         except Exception as error:
             raise LocalStackError(
                 f"AGENTMESH_SERVERS=docker, but no container engine answers ({type(error).__name__}): "

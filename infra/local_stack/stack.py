@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 from infra.local_stack.endpoints import Endpoints, read_endpoints, remove_endpoints, write_endpoints
 from infra.local_stack.errors import LocalStackError
 from infra.local_stack.kafka import KafkaServer
-from infra.local_stack.lock import stack_lock
+from infra.local_stack.lock import file_lock
 from infra.local_stack.postgres import PostgresServer
 from infra.local_stack.progress import Progress, silent
 from infra.local_stack.redis import RedisServer
@@ -64,7 +65,7 @@ def start_stack(root: Path, progress: Progress = silent) -> Endpoints:
 def start_servers(root: Path, names: Iterable[str], given: Mapping[str, str], progress: Progress = silent) -> Endpoints:
     """Like `start_stack`, for the named servers only; `given` holds the addresses of the others, which run elsewhere."""
     state_dir = state_dir_of(root)
-    with stack_lock(state_dir, progress):
+    with _exclusively(state_dir, progress):
         servers = [server(root, name, progress) for name in names]
         ran_before = [each.name for each in servers if each.is_running()]
         faults = _side_by_side(servers, lambda each: each.start())
@@ -82,7 +83,7 @@ def stop_stack(root: Path, progress: Progress = silent) -> None:
     state_dir = state_dir_of(root)
     if not state_dir.exists():
         return
-    with stack_lock(state_dir, progress):
+    with _exclusively(state_dir, progress):
         remove_endpoints(state_dir)
         running = [each for each in (server(root, name, progress) for name in SERVERS) if each.is_running()]
         faults = _side_by_side(running, lambda each: each.stop())
@@ -95,7 +96,7 @@ def stop_stack(root: Path, progress: Progress = silent) -> None:
 def restart_server(root: Path, name: str, progress: Progress = silent) -> None:
     """Stop and start one server, on the same port when it is still free; `endpoints.json` follows when it is not."""
     state_dir = state_dir_of(root)
-    with stack_lock(state_dir, progress):
+    with _exclusively(state_dir, progress):
         chosen = server(root, name, progress)
         chosen.restart()
         noted = read_endpoints(state_dir)
@@ -107,6 +108,10 @@ def local_endpoints(root: Path) -> Endpoints:
     """The addresses of this stack's own servers as of their last start, whether they run or not."""
     addresses = {name: server(root, name).endpoint() for name in SERVERS}
     return Endpoints(addresses["kafka"], addresses["postgres"], addresses["redis"])
+
+
+def _exclusively(state_dir: Path, progress: Progress) -> AbstractContextManager[None]:
+    return file_lock(state_dir / "stack.lock", "starting or stopping these servers", progress)
 
 
 def _noted_gateway(state_dir: Path) -> str | None:

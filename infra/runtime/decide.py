@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from contracts.envelope import Metadata, encode_stored
 from contracts.errors import DomainError
+from contracts.ids import CommandId, TenantId
+from contracts.json_object import freeze_object
 from contracts.rejections import CommandRejected, rejection_id
 from contracts.topics import MAX_EVENT_BYTES
 from contracts.upcasting import decode_event
@@ -236,14 +238,14 @@ def rejection_state(
     """The stored form of a CommandRejected; carries the command's source, correlation and causation."""
     command = item.metadata
     rejected = CommandRejected(
-        tenant_id=item.tenant_id,
+        tenant_id=TenantId(item.tenant_id),
         aggregate_id=item.aggregate_id,
-        command_id=command.message_id,
+        command_id=CommandId(command.message_id),
         command_type=command.type_name,
         error_type=error.error_type,
         code=error.code,
         message=error.message,
-        details=dict(error.details),
+        details=freeze_object(error.details),
     )
     metadata = Metadata(
         message_id=rejection_id(command.message_id),

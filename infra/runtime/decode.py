@@ -172,7 +172,7 @@ def _refused(
     if aggregate_id is None:
         return Unreadable(record, error.error_type, f"no aggregate id to record the refusal under: {error.message}")
     tenant = payload.get("tenant_id")
-    tenant_id = tenant if _usable(tenant) else metadata.tenant_id or "unknown"
+    tenant_id = str(tenant) if _usable(tenant) else metadata.tenant_id or "unknown"
     return Incoming(record, metadata, aggregate_id, tenant_id, payload_hash(data), None, error)
 
 

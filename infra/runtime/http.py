@@ -89,6 +89,7 @@ class HttpServer:
             app,
             lifespan="off",  # the application has no broker to start
             log_config=None,  # its loggers go the way of all others
+            log_level="warning",
             access_log=False,
             server_header=False,
             ws="none",
