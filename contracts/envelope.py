@@ -19,6 +19,7 @@ from contracts.upcasting import decode_event
 
 MAX_HEADER_BYTES = 1024
 MAX_TRACESTATE_BYTES = 512
+MAX_NUMBER_DIGITS = 20
 SPEC_VERSION = "1.0"
 JSON_TYPE = "application/json"
 STRUCTURED_TYPE = "application/cloudevents+json"
@@ -98,6 +99,7 @@ _SUBJECT = _NAMES.index("ce_subject")
 _TRACEPARENT_AT, _TRACESTATE_AT = _NAMES.index("traceparent"), _NAMES.index("tracestate")
 _SEQUENCE, _POSITION = _NAMES.index("ce_sequence"), _NAMES.index("ce_position")
 _OURS = frozenset((*_NAMES, "ce_specversion", "content-type"))
+_CONTROLS = bytes((*range(32), 127))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -120,7 +122,7 @@ def parse_event(key: bytes | None, value: bytes | None, headers: Headers, timest
 
 def _read(key: bytes | None, value: bytes | None, headers: Headers) -> tuple[list[str], bytes]:
     """The texts of the headers in `_NAMES`, empty where absent, and the data."""
-    given = headers if isinstance(headers, list | tuple) else list(headers)
+    given = headers if isinstance(headers, (list, tuple)) else list(headers)
     found = dict(given)
     if len(found) != len(given):
         _refuse_duplicates(given)
@@ -152,15 +154,15 @@ def _read(key: bytes | None, value: bytes | None, headers: Headers) -> tuple[lis
 
 
 def _texts(raw: tuple[bytes, ...], has_subject: bool) -> list[str]:
-    """The header values as text. Joined they are decoded and checked in one go; whatever is unusual is then looked at one by one."""
+    """The header values as text. Joined they are checked and decoded in one go; whatever is unusual is then looked at one by one."""
     try:
-        joined = b" ".join(raw).decode("ascii")
+        joined = b" ".join(raw)
+        if len(joined) <= MAX_TRACESTATE_BYTES and len(joined.translate(None, _CONTROLS)) == len(joined):
+            texts = joined.decode("ascii").split(" ")
+            if len(texts) == len(raw):
+                return texts
     except (TypeError, UnicodeDecodeError):
-        joined = ""
-    if len(joined) <= MAX_TRACESTATE_BYTES and joined.isprintable():
-        texts = joined.split(" ")
-        if len(texts) == len(raw):
-            return texts
+        pass
     return [_text(name, each, has_subject) for name, each in zip(_NAMES, raw, strict=True)]
 
 
@@ -232,11 +234,11 @@ def _time_of(timestamp_ms: int) -> str:
 
 
 def _number(name: str, text: str) -> int:
-    if not text:
-        return 0
-    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+    if text.isdigit() and text.isascii() and len(text) <= MAX_NUMBER_DIGITS:
+        return int(text)
+    if text:
         raise UnreadableEnvelope(f"{name} is not a whole number")
-    return int(text)
+    return 0
 
 
 def _refuse_duplicates(given: Iterable[tuple[str, bytes]]) -> None:

@@ -1,9 +1,10 @@
-"""Typed identifiers that the type checker keeps apart, and the generators of new ones; used wherever an identifier is made."""
+"""Typed identifiers that the type checker keeps apart, the generators of new ones, and ids derived from other ids."""
 
 from __future__ import annotations
 
+from hashlib import sha1
 from typing import NewType
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 TenantId = NewType("TenantId", str)
 RequestId = NewType("RequestId", str)
@@ -43,3 +44,10 @@ def new_task_id() -> TaskId:
 def new_command_id() -> CommandId:
     """A new random command id, the bare UUID4 text: the command's idempotency key."""
     return CommandId(str(uuid4()))
+
+
+def derived_uuid(namespace: UUID, name: str) -> str:
+    """The text of `uuid.uuid5(namespace, name)`, without the UUID object, which costs three times as much as the hash."""
+    h = sha1(namespace.bytes + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(h[16], 16) & 3]
+    return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{variant}{h[17:20]}-{h[20:32]}"

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import ConfigDict, Field
 
-from contracts.ids import CommandId, EventId
+from contracts.ids import CommandId, EventId, derived_uuid
 from contracts.json_object import EMPTY, JsonObject
 from contracts.message import Event
 
@@ -43,4 +43,4 @@ def rejection_id(command_id: str) -> EventId:
         namespace = uuid5(NAMESPACE_URL, command_id)
     if str(namespace) != command_id:  # other spellings of the same UUID are other command ids
         namespace = uuid5(NAMESPACE_URL, command_id)
-    return EventId(str(uuid5(namespace, "rejected")))
+    return EventId(derived_uuid(namespace, "rejected"))

@@ -183,6 +183,8 @@ RequestMetadata = Annotated[
 ValidPriority = Annotated[Priority, _WholeNumber]
 PriorityOrNull = Annotated[Priority, _WholeNumber, _NullIsMedium]
 Confidence = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description="How sure the decider is, 0.0 to 1.0.")]
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REASON_CHARACTERS, pattern=r"^[^\x00]+$")]
-Resolution = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARACTERS, pattern=r"^[^\x00]+$")]
+# Not blank, and no NUL, which Postgres cannot hold in a text.
+_SOME_TEXT = r"^[^\x00]*[^\s\x00][^\x00]*$"
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REASON_CHARACTERS, pattern=_SOME_TEXT)]
+Resolution = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARACTERS, pattern=_SOME_TEXT)]
 UtcTime = Annotated[AwareDatetime, AfterValidator(to_utc)]
