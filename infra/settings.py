@@ -97,9 +97,7 @@ class MeshSettings(BaseSettings):
         max_length=60,
         description="Put before every topic and consumer group; for tests and for clusters shared by several meshes.",
     )
-    partitions: int = Field(
-        12, ge=1, le=1000, description="Partitions of a new topic; they bound how many workers of a kind work at once."
-    )
+    partitions: int = Field(12, ge=1, le=1000, description="Partitions of a new topic; they bound how many workers of a kind work at once.")
 
     health_host: str = Field("127.0.0.1", min_length=1, description="The address on which a worker serves health and metrics.")
     health_port: int = Field(0, ge=0, le=65535, description="The port for health and metrics; 0 takes a free one.")

@@ -119,9 +119,7 @@ def stack_root(endpoints: Endpoints) -> Path:
     """The root of the local stack in use, for tests that kill its servers; skipped where the servers are somebody else's."""
     settings = load_settings(home=TEST_ROOT)
     if settings.servers == "docker" or settings.database_url or settings.kafka_bootstrap_servers or settings.redis_url:
-        pytest.skip(
-            "kills servers of the local stack, but others are in use: unset DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, REDIS_URL"
-        )
+        pytest.skip("kills servers of the local stack, but others are in use: unset DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, REDIS_URL")
     return TEST_ROOT
 
 
@@ -162,9 +160,7 @@ def mesh_prefix(endpoints: Endpoints) -> Iterator[str]:
 def mesh_settings(endpoints: Endpoints, database: str, mesh_prefix: str, tmp_path: Path) -> MeshSettings:
     """Settings of a mesh of this test alone: own database, own topics, own home folder."""
     settings = load_settings(environment="test", home=tmp_path, topic_prefix=mesh_prefix)
-    return settings.with_endpoints(
-        postgres_dsn=database, redis_url=endpoints.redis_url, kafka_bootstrap=endpoints.kafka_bootstrap
-    )
+    return settings.with_endpoints(postgres_dsn=database, redis_url=endpoints.redis_url, kafka_bootstrap=endpoints.kafka_bootstrap)
 
 
 @pytest.fixture

@@ -15,20 +15,25 @@ from infra.settings import SettingsError, load_settings
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Exit code 0: done, 1: failed, 2: wrong usage, 3: `status` found a server that does not run."""
-    parser = argparse.ArgumentParser(prog="python -m infra.local_stack", description="Real PostgreSQL, Kafka and Redis, without Docker.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("start", help="start the servers, or reuse those that run")
-    commands.add_parser("stop", help="stop the servers; their data stays")
-    status_command = commands.add_parser("status", help="show each server with its pid and address")
-    status_command.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    commands.add_parser("restart", help="restart one server").add_argument("name")
-    parser.add_argument("--root", type=Path, help="the folder that holds .agentmesh (default: AGENTMESH_HOME, else the working directory)")
-    chosen = parser.parse_args(arguments)
+    chosen = _parser().parse_args(arguments)
     try:
         return _run(chosen)
     except (LocalStackError, SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--root", type=Path, help="the folder that holds .agentmesh (default: AGENTMESH_HOME, else this folder)")
+    parser = argparse.ArgumentParser(prog="python -m infra.local_stack", description="Real PostgreSQL, Kafka and Redis, without Docker.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("start", parents=[shared], help="start the servers, or reuse those that run")
+    commands.add_parser("stop", parents=[shared], help="stop the servers; their data stays")
+    status = commands.add_parser("status", parents=[shared], help="show each server with its pid and address")
+    status.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    commands.add_parser("restart", parents=[shared], help="restart one server").add_argument("name")
+    return parser
 
 
 def _run(chosen: argparse.Namespace) -> int:

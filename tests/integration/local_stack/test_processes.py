@@ -61,9 +61,7 @@ def test_a_process_that_ignores_the_first_signal_is_killed_after_the_grace_time(
     assert record.pid() is None
 
 
-def test_another_process_with_the_recorded_pid_is_not_ours_and_survives(
-    record: ProcessRecord, bystander: subprocess.Popen[bytes]
-) -> None:
+def test_another_process_with_the_recorded_pid_is_not_ours_and_survives(record: ProcessRecord, bystander: subprocess.Popen[bytes]) -> None:
     record.path.write_text(f"{bystander.pid} 12345\n")
     assert record.pid() is None
     terminate(record, signal.SIGKILL, 1)

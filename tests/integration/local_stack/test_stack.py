@@ -128,9 +128,7 @@ def test_a_second_start_reuses_the_running_servers(root: Path, started: Endpoint
     assert time.monotonic() - began < 5
 
 
-def test_settings_without_endpoints_find_the_running_stack(
-    root: Path, started: Endpoints, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_without_endpoints_find_the_running_stack(root: Path, started: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = bare_settings(root, monkeypatch)
     assert resolve_endpoints(settings) == started
     assert with_servers(settings).postgres_dsn == started.postgres_dsn
@@ -160,9 +158,7 @@ def test_after_kill_9_two_starts_at_once_bring_back_the_same_ports_and_data(
     assert TOPIC in asyncio.run(topics(started.kafka_bootstrap))
 
 
-def test_a_stale_postmaster_pid_with_a_pid_used_again_does_not_keep_postgres_from_starting(
-    root: Path, started: Endpoints
-) -> None:
+def test_a_stale_postmaster_pid_with_a_pid_used_again_does_not_keep_postgres_from_starting(root: Path, started: Endpoints) -> None:
     database = postgres(root)
     database.stop("immediate")
     lock = database.data / "postmaster.pid"

@@ -15,9 +15,10 @@ import pytest
 from infra.local_stack import accounts, kafka_jars
 from infra.local_stack.endpoints import Endpoints, read_endpoints, remove_endpoints, write_endpoints
 from infra.local_stack.errors import LocalStackError, MissingPackage
-from infra.local_stack.lock import stack_lock
+from infra.local_stack.lock import file_lock
 from infra.local_stack.packages import package_folder
 from infra.local_stack.ports import HOST, PortBook, accepts, free_port, is_free
+from infra.local_stack.processes import Account
 from infra.local_stack.progress import silent
 from infra.local_stack.resolve import resolve_endpoints, source_of
 from infra.settings import MeshSettings, load_settings, variable_names
@@ -36,11 +37,7 @@ class TestPorts:
     def test_chosen_ports_are_remembered_while_they_are_free(self, tmp_path: Path) -> None:
         first = PortBook(tmp_path / "ports.json").choose("broker", "controller")
         assert first["broker"] != first["controller"]
-        assert (
-            PortBook(tmp_path / "ports.json").choose("broker", "controller")
-            == first
-            == PortBook(tmp_path / "ports.json").remembered()
-        )
+        assert PortBook(tmp_path / "ports.json").choose("broker", "controller") == first == PortBook(tmp_path / "ports.json").remembered()
 
     def test_a_port_that_was_taken_meanwhile_is_replaced(self, tmp_path: Path) -> None:
         book = PortBook(tmp_path / "ports.json")
@@ -104,9 +101,7 @@ class TestResolving:
 
     def test_without_anything_running_the_error_says_what_to_start_or_set(self, tmp_path: Path) -> None:
         settings = load_settings(home=tmp_path, redis_url="redis://h/0")
-        with pytest.raises(
-            LocalStackError, match=r"No postgres and no kafka runs here: .*start.* or set DATABASE_URL, KAFKA_BOOTSTRAP"
-        ):
+        with pytest.raises(LocalStackError, match=r"No postgres and no kafka runs here: .*start.* or set DATABASE_URL, KAFKA_BOOTSTRAP"):
             resolve_endpoints(settings)
         assert "redis from the settings, postgres, kafka from the local stack" in source_of(settings)
 
@@ -132,10 +127,10 @@ class TestLock:
         order: list[str] = []
 
         def second() -> None:
-            with stack_lock(tmp_path, said.append):
+            with file_lock(tmp_path / "lock", "busy", said.append):
                 order.append("second")
 
-        with stack_lock(tmp_path, silent):
+        with file_lock(tmp_path / "lock", "busy", silent):
             thread = threading.Thread(target=second)
             thread.start()
             deadline = time.monotonic() + 10
@@ -144,13 +139,13 @@ class TestLock:
             order.append("first")
         thread.join(10)
         assert order == ["first", "second"]
-        assert f"process {os.getpid()} is starting or stopping" in said[0]
+        assert said == [f"process {os.getpid()} is busy: waiting for it"]
 
     def test_waiting_has_an_end(self, tmp_path: Path) -> None:
         with (
-            stack_lock(tmp_path, silent),
-            pytest.raises(LocalStackError, match=f"Process {os.getpid()} has been"),
-            stack_lock(tmp_path, silent, timeout=0.2),
+            file_lock(tmp_path / "lock", "busy", silent),
+            pytest.raises(LocalStackError, match=f"Process {os.getpid()} has been busy"),
+            file_lock(tmp_path / "lock", "busy", silent, timeout=0.2),
         ):
             pass
 
@@ -159,6 +154,33 @@ class TestAccounts:
     def test_a_normal_user_runs_the_server_itself(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         assert accounts.service_account(tmp_path) is None
+
+    def test_root_takes_the_owner_of_existing_data_then_a_database_account_then_makes_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        known: dict[str, Account] = {"postgres": Account(70, 70)}
+        made: list[list[str]] = []
+
+        def useradd(command: list[str], **_: object) -> None:
+            made.append(command)
+            known["pgserver"] = Account(71, 71)
+
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setattr(accounts, "_lookup", known.get)
+        monkeypatch.setattr(accounts.shutil, "which", lambda name: f"/sbin/{name}")
+        monkeypatch.setattr(accounts.subprocess, "run", useradd)
+        assert accounts.service_account(tmp_path / "absent") == Account(70, 70)
+        assert made == []
+        known.clear()
+        assert accounts.service_account(tmp_path / "absent") == Account(71, 71)
+        assert made[0][0] == "/sbin/useradd"
+        monkeypatch.setattr(accounts.shutil, "which", lambda name: None)
+        known.clear()
+        with pytest.raises(LocalStackError, match="create a user named 'pgserver'"):
+            accounts.service_account(tmp_path / "absent")
+        if os.getuid() == 0:
+            os.chown(tmp_path, 72, 73)
+            assert accounts.service_account(tmp_path) == Account(72, 73)
 
     def test_folders_are_opened_for_passing_but_not_for_reading(self, tmp_path: Path) -> None:
         closed = tmp_path / "closed"

@@ -126,9 +126,7 @@ def test_a_bad_value_names_the_variable_and_the_rule_but_never_the_value(
 def test_all_faults_are_told_at_once_and_stop_the_process_as_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENTMESH_PARTITIONS", "0")
     monkeypatch.setenv("AGENTMESH_HEALTH_PORT", "70000")
-    with pytest.raises(
-        ConfigurationError, match=r"AGENTMESH_PARTITIONS: .*; AGENTMESH_HEALTH_PORT: |AGENTMESH_HEALTH_PORT: .*; AGENT"
-    ):
+    with pytest.raises(ConfigurationError, match=r"AGENTMESH_PARTITIONS: .*; AGENTMESH_HEALTH_PORT: |AGENTMESH_HEALTH_PORT: .*; AGENT"):
         load_settings()
 
 
