@@ -13,7 +13,6 @@ from contracts.envelope import RecordedEvent, decode_stored
 from contracts.rejections import rejected_type
 from infra.event_store.base import (
     AggregateAppend,
-    AppendMode,
     DeadLetter,
     LoadedStream,
     LogEntry,
@@ -25,6 +24,7 @@ from infra.event_store.base import (
     StreamQuery,
 )
 from infra.event_store.dead_letter_rows import dead_letter_from_row, parked_json
+from infra.postgres.arrays import BigintColumn, ByteaColumn, IntegerColumn, SmallintColumn, TextColumn
 from infra.postgres.pool import Database
 from infra.postgres.sql_files import read_sql
 
@@ -50,10 +50,10 @@ class PostgresEventStore:
         rows = await self._database.fetch(
             self._sql["load"],
             {
-                "ids": [query.aggregate_id for query in queries],
-                "versions": [query.after_version for query in queries],
-                "command_aggregates": [query.aggregate_id for query in queries for _ in query.command_ids],
-                "command_ids": [command_id for query in queries for command_id in query.command_ids],
+                "ids": TextColumn([query.aggregate_id for query in queries]),
+                "versions": BigintColumn([query.after_version for query in queries]),
+                "command_aggregates": TextColumn([query.aggregate_id for query in queries for _ in query.command_ids]),
+                "command_ids": TextColumn([command_id for query in queries for command_id in query.command_ids]),
             },
         )
         for kind, aggregate_id, version, position, name, payload, outcome, code in rows:
@@ -114,7 +114,7 @@ class PostgresEventStore:
     async def outcomes(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Outcome]:
         """See the port."""
         rows = await self._database.fetch(
-            self._sql["outcomes"], {"aggregates": [pair[0] for pair in pairs], "commands": [pair[1] for pair in pairs]}
+            self._sql["outcomes"], {"aggregates": TextColumn([pair[0] for pair in pairs]), "commands": TextColumn([pair[1] for pair in pairs])}
         )
         return {
             (aggregate_id, command_id): Outcome(OUTCOME_KINDS[outcome], code, version, position, payload_hash)
@@ -163,7 +163,7 @@ def append_parameters(appends: Sequence[AggregateAppend]) -> dict[str, Any]:
             columns.add(number, append)
         parked.extend((number if append.aggregate_id else 0, letter) for letter in append.dead_letters)
     parameters = columns.parameters()
-    parameters["parked_aggs"] = [agg for agg, _ in parked]
+    parameters["parked_aggs"] = IntegerColumn([agg for agg, _ in parked])
     parameters["parked"] = parked_json(parked).decode() if parked else None
     return parameters
 
@@ -206,25 +206,22 @@ class _Columns:
         events = [event for append in aggregates for event in append.events]
         rejections = [rejection for append in aggregates for rejection in append.rejections]
         return {
-            "ids": [append.aggregate_id for append in aggregates],
-            "versions": [append.expected_version for append in aggregates],
-            "modes": [append.mode.value for append in aggregates],
-            "heads": [append.head for append in aggregates],
-            "command_aggs": self.command_aggs,
-            "command_ids": [outcome.command_id for outcome in outcomes],
-            "command_outcomes": [outcome.kind.value for outcome in outcomes],
-            "command_codes": [outcome.code for outcome in outcomes],
-            "command_versions": [outcome.version for outcome in outcomes],
-            "command_positions": self.command_positions,
-            "command_hashes": [outcome.payload_hash for outcome in outcomes],
-            "event_aggs": self.event_aggs,
-            "event_versions": self.event_versions,
-            "event_types": [event.type_name for event in events],
-            "event_states": [event.state for event in events],
-            "rejection_aggs": self.rejection_aggs,
-            "rejection_commands": [rejection.command_id for rejection in rejections],
-            "rejection_states": [rejection.state for rejection in rejections],
+            "ids": TextColumn([append.aggregate_id for append in aggregates]),
+            "versions": BigintColumn([append.expected_version for append in aggregates]),
+            "modes": SmallintColumn([append.mode for append in aggregates]),
+            "heads": BigintColumn([append.head for append in aggregates]),
+            "command_aggs": IntegerColumn(self.command_aggs),
+            "command_ids": TextColumn([outcome.command_id for outcome in outcomes]),
+            "command_outcomes": TextColumn([outcome.kind for outcome in outcomes]),
+            "command_codes": TextColumn([outcome.code for outcome in outcomes]),
+            "command_versions": BigintColumn([outcome.version for outcome in outcomes]),
+            "command_positions": IntegerColumn(self.command_positions),
+            "command_hashes": ByteaColumn([outcome.payload_hash for outcome in outcomes]),
+            "event_aggs": IntegerColumn(self.event_aggs),
+            "event_versions": BigintColumn(self.event_versions),
+            "event_types": TextColumn([event.type_name for event in events]),
+            "event_states": ByteaColumn([event.state for event in events]),
+            "rejection_aggs": IntegerColumn(self.rejection_aggs),
+            "rejection_commands": TextColumn([rejection.command_id for rejection in rejections]),
+            "rejection_states": ByteaColumn([rejection.state for rejection in rejections]),
         }
-
-
-__all__ = ["AppendMode", "PostgresEventStore", "append_parameters"]

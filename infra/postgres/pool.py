@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from infra.errors import ConfigurationError
+from infra.postgres.arrays import register_columns
 from infra.postgres.errors import translated
 from infra.settings import MeshSettings
 
@@ -26,6 +27,10 @@ class CountingConnection(AsyncConnection[TupleRow]):
     """A connection that knows how many statements it has run, so that the pool can replace it by count (psycopg's pool only knows age)."""
 
     statements: int = 0
+
+
+async def _configure(connection: CountingConnection) -> None:
+    register_columns(connection.adapters)
 
 
 class Database:
@@ -59,6 +64,7 @@ class Database:
                 "keepalives_idle": 30,
                 "tcp_user_timeout": int(settings.pool_command_timeout_seconds * 1000),
             },
+            configure=_configure,
             reset=self._reset,
         )
 

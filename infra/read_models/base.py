@@ -94,9 +94,9 @@ class RowSet:
     columns: tuple[str, ...]
     rows: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def parameters(self) -> dict[str, list[Any]]:
-        """The arrays of the statement, by column."""
-        return {column: [row[column] for row in self.rows] for column in self.columns}
+    def values(self, column: str) -> list[Any]:
+        """One column of the rows."""
+        return [row[column] for row in self.rows]
 
 
 def merge(tables: Sequence[Table], changes: Iterable[RowChange]) -> list[RowSet]:
@@ -121,29 +121,3 @@ def merge(tables: Sequence[Table], changes: Iterable[RowChange]) -> list[RowSet]
             row_set = sets[group] = RowSet(by_name[name], insert, columns)
         row_set.rows.append(values)
     return sorted(sets.values(), key=lambda row_set: not row_set.insert)
-
-
-def statement(schema: str, row_set: RowSet) -> str:
-    """The SQL for a row set: one INSERT … ON CONFLICT or one UPDATE, from unnested arrays. Names come from the model's code, not from data."""
-    table = row_set.table
-    arrays = ", ".join(f"%({column})s::{_array_type(table.columns[column])}" for column in row_set.columns)
-    values = ", ".join(f"u.{column}{_cast(table.columns[column])}" for column in row_set.columns)
-    names = ", ".join(row_set.columns)
-    source = f"unnest({arrays}) AS u ({names})"
-    if row_set.insert:
-        text = f"INSERT INTO {schema}.{table.name} AS t ({names}) SELECT {values} FROM {source} ON CONFLICT ({', '.join(table.key)}) "
-        if table.append_only:
-            return text + "DO NOTHING"
-        updates = ", ".join(f"{column} = excluded.{column}" for column in row_set.columns if column not in table.key)
-        return text + f"DO UPDATE SET {updates} WHERE t.{table.version} < excluded.{table.version}"
-    updates = ", ".join(f"{column} = u.{column}{_cast(table.columns[column])}" for column in row_set.columns if column not in table.key)
-    keys = " AND ".join(f"t.{column} = u.{column}" for column in table.key)
-    return f"UPDATE {schema}.{table.name} AS t SET {updates} FROM {source} WHERE {keys} AND t.{table.version} < u.{table.version}"
-
-
-def _array_type(column_type: str) -> str:
-    return "text[]" if column_type == "jsonb" else f"{column_type}[]"
-
-
-def _cast(column_type: str) -> str:
-    return "::jsonb" if column_type == "jsonb" else ""

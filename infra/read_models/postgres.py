@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 
 from contracts.envelope import RecordedEvent, encode_stored
+from infra.postgres.arrays import COLUMN_TYPES
 from infra.postgres.pool import Database
-from infra.read_models.base import ReadModel, RowChange, merge, statement
+from infra.read_models.base import ReadModel, RowChange, RowSet, merge
 
 LOAD_CHECKPOINTS = b"""
 SELECT topic, partition, next_offset, position FROM mesh.checkpoints
@@ -115,7 +116,8 @@ class ReadModelWriter:
             sql = self._statements.get(key)
             if sql is None:
                 sql = self._statements[key] = statement(self._schema, row_set).encode()
-            result.append((sql, row_set.parameters()))
+            types = row_set.table.columns
+            result.append((sql, {column: COLUMN_TYPES[types[column]](row_set.values(column)) for column in row_set.columns}))
         return result
 
     def parked_row(self, parked: ParkedEvent) -> dict[str, Any]:
@@ -135,3 +137,19 @@ class ReadModelWriter:
             "stack": parked.stack.replace("\x00", "\\0")[-16_000:],
             "attempts": parked.attempts,
         }
+
+
+def statement(schema: str, row_set: RowSet) -> str:
+    """The SQL for a row set: one INSERT … ON CONFLICT or one UPDATE, from unnested columns. Names come from the model's code, not from data."""
+    table = row_set.table
+    names = ", ".join(row_set.columns)
+    source = f"unnest({', '.join(f'%({column})s' for column in row_set.columns)}) AS u ({names})"
+    if row_set.insert:
+        text = f"INSERT INTO {schema}.{table.name} AS t ({names}) SELECT {names} FROM {source} ON CONFLICT ({', '.join(table.key)}) "
+        if table.append_only:
+            return text + "DO NOTHING"
+        updates = ", ".join(f"{column} = excluded.{column}" for column in row_set.columns if column not in table.key)
+        return text + f"DO UPDATE SET {updates} WHERE t.{table.version} < excluded.{table.version}"
+    updates = ", ".join(f"{column} = u.{column}" for column in row_set.columns if column not in table.key)
+    keys = " AND ".join(f"t.{column} = u.{column}" for column in table.key)
+    return f"UPDATE {schema}.{table.name} AS t SET {updates} FROM {source} WHERE {keys} AND t.{table.version} < u.{table.version}"

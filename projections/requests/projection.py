@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
@@ -39,7 +40,7 @@ def request_created(recorded: RecordedEvent, event: RequestCreated) -> Sequence[
                 "status": RequestStatus.PENDING.value,
                 "confidence": None,
                 "resolution": None,
-                "metadata": to_json(event.metadata).decode(),
+                "metadata": to_json(event.metadata),
                 "created_at": event.created_at,
                 "updated_at": event.created_at,
                 "completed_at": None,
@@ -80,7 +81,7 @@ def request_updated(recorded: RecordedEvent, event: RequestUpdated) -> Sequence[
     if event.category is not None:
         changed["category"] = event.category.value
     if event.metadata is not None:
-        changed["metadata"] = to_json(event.metadata).decode()
+        changed["metadata"] = to_json(event.metadata)
     return (_change(recorded, event.request_id, event.updated_at, **changed),)
 
 
@@ -116,12 +117,12 @@ def history_row(recorded: RecordedEvent, event: Any) -> Sequence[RowChange]:
                 "position": recorded.position,
                 "event_id": metadata.message_id,
                 "event_type": metadata.type_name,
-                "occurred_at": metadata.time,
+                "occurred_at": datetime.fromisoformat(metadata.time),
                 "auth_type": metadata.auth_type,
                 "auth_id": metadata.auth_id,
                 "correlation_id": metadata.correlation_id,
                 "causation_id": metadata.causation_id,
-                "data": recorded.data.decode(),
+                "data": recorded.data,
             },
         ),
     )
