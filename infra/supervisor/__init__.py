@@ -1,0 +1,1 @@
+"""Supervision of worker processes on one machine: start, watch, start anew after a crash, stop; `agentmesh up` runs it."""

@@ -1,0 +1,65 @@
+"""Which workers there are and where each is built; modules are imported by `agentmesh run`, in the process that carries the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
+from services.cli.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from infra.runtime.process import RunnableWorker
+    from infra.settings import MeshSettings
+    from infra.telemetry.telemetry import Telemetry
+
+PROJECTIONS = "projections"
+
+# name -> the module whose `build(settings, telemetry)` makes the worker
+BUILDERS: Mapping[str, str] = {
+    "requests": "services.requests.worker",
+    "relay": "services.relay.worker",
+}
+
+
+class ProcessPlan(NamedTuple):
+    """What one process carries: service workers, and read models (None: no projections, empty: all of them)."""
+
+    services: tuple[str, ...]
+    read_models: tuple[str, ...] | None
+
+
+def worker_names() -> tuple[str, ...]:
+    """Every name that `agentmesh run` takes."""
+    return (*BUILDERS, PROJECTIONS)
+
+
+def plan_of(names: Sequence[str]) -> ProcessPlan:
+    """The plan of `agentmesh run NAME…`: what follows `projections` names read models. Raises WrongUsage for an unknown worker."""
+    services: list[str] = []
+    for index, name in enumerate(names):
+        if name == PROJECTIONS:
+            return ProcessPlan(tuple(dict.fromkeys(services)), tuple(dict.fromkeys(names[index + 1 :])))
+        if name not in BUILDERS:
+            raise WrongUsage(f"There is no worker {name!r}. Choose of: {', '.join(worker_names())}.")
+        services.append(name)
+    return ProcessPlan(tuple(dict.fromkeys(services)), None)
+
+
+def builders(plan: ProcessPlan) -> dict[str, Callable[[MeshSettings, Telemetry], RunnableWorker]]:
+    """For each worker of the process the function that builds it, in the order in which they start."""
+    found = {name: import_module(BUILDERS[name]).build for name in plan.services}
+    return found if plan.read_models is None else {**found, **_projections(plan.read_models)}
+
+
+def _projections(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Telemetry], RunnableWorker]]:
+    from infra.runtime.projection_worker import ProjectionWorker
+    from projections.catalogue import read_model, read_models
+
+    try:
+        models = [read_model(name) for name in names] or list(read_models())
+    except KeyError as error:
+        text = str(error.args[0])
+        raise WrongUsage(f"{text[:1].upper()}{text[1:]}.") from None
+    return {f"{PROJECTIONS}.{model.name}": partial(ProjectionWorker, model) for model in models}
