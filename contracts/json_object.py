@@ -36,6 +36,10 @@ class FrozenDict(dict[str, Any]):
     def __deepcopy__(self, _: object) -> FrozenDict:
         return self
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(freeze_object)
+
     def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[str, Any]]]:
         return FrozenDict, (dict(self),)
 
@@ -98,17 +102,15 @@ def _freeze(item: object, depth: int) -> Any:
     raise PydanticCustomError("json_value", "Input should be a JSON value")
 
 
-class _JsonObjectSchema:
+class _JsonObjectRule:
     """Tells pydantic how to validate and describe a frozen JSON object: one call into `freeze_object`, no second pass."""
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(freeze_object)
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "object", "additionalProperties": True}
 
 
-JsonObject = Annotated[Mapping[str, Any], _JsonObjectSchema]
+JsonObject = Annotated[Mapping[str, Any], _JsonObjectRule()]
 """A field of this type takes any mapping and holds a FrozenDict."""

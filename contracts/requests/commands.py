@@ -46,7 +46,7 @@ class CreateRequest(RequestCommand):
     message: RequestMessage
     priority: PriorityOrNull = Field(default=Priority.MEDIUM, description="1 low to 4 critical; null means 2.")
     category: Category | None = Field(default=None, description="Absent: triage assigns it.")
-    metadata: RequestMetadata = EMPTY
+    metadata: RequestMetadata = Field(default=EMPTY, json_schema_extra={"type": ["object", "null"]})
     timestamp: UtcTime | None = Field(default=None, description="When the customer asked; absent: the record's timestamp.")
     thread_id: ValidThreadId | None = Field(default=None, description="Absent: derived from the request id.")
 

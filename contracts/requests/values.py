@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any
@@ -133,34 +134,34 @@ def refund_rule_broken() -> PydanticCustomError:
     )
 
 
-class _WholeNumber:
-    """A priority is a JSON number: neither true nor text nor 2.0, which pydantic's enums would take."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.chain_schema([core_schema.int_schema(strict=True), handler(source)])
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(schema["steps"][-1])
-
-
 def _medium(_: None) -> Priority:
     return Priority.MEDIUM
 
 
-class _NullIsMedium:
-    """An explicit null priority means 2. A union, so that only a null costs a call into Python."""
+@dataclass(frozen=True, slots=True)
+class _PriorityRule:
+    """A priority is a whole JSON number: neither true nor text nor 2.0, which pydantic's enums would take. A null may mean 2.
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+    The null is a branch of its own, so that only a null costs a call into Python.
+    """
+
+    nullable: bool
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        number = core_schema.chain_schema([core_schema.int_schema(strict=True), handler(source)])
+        if not self.nullable:
+            return number
         null = core_schema.no_info_after_validator_function(_medium, core_schema.none_schema())
         return core_schema.union_schema(
-            [handler(source), null],
+            [number, null],
             mode="left_to_right",
             custom_error_type="priority",
             custom_error_message="Input should be 1, 2, 3 or 4",
         )
+
+    def __get_pydantic_json_schema__(self, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        number: JsonSchemaValue = {"type": "integer", "enum": [int(priority) for priority in Priority]}
+        return {"anyOf": [number, {"type": "null"}]} if self.nullable else number
 
 
 ValidRequestId = Annotated[RequestId, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL)]
@@ -180,8 +181,8 @@ RequestMetadata = Annotated[
     AfterValidator(check_metadata),
     Field(description="Free companion fields; at most 10000 characters as compact JSON text."),
 ]
-ValidPriority = Annotated[Priority, _WholeNumber]
-PriorityOrNull = Annotated[Priority, _WholeNumber, _NullIsMedium]
+ValidPriority = Annotated[Priority, _PriorityRule(nullable=False)]
+PriorityOrNull = Annotated[Priority, _PriorityRule(nullable=True)]
 Confidence = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description="How sure the decider is, 0.0 to 1.0.")]
 # Not blank, and no NUL, which Postgres cannot hold in a text.
 _SOME_TEXT = r"^[^\x00]*[^\s\x00][^\x00]*$"

@@ -1,0 +1,60 @@
+"""The JSON Schema (2020-12) of every message, with an example: classes in, plain dicts by path out; `python -m infra.asyncapi` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from contracts.message import Command, Message
+from contracts.registry import COMMANDS, EVENTS, REJECTIONS
+from contracts.rejections import CommandRejected
+from contracts.requests import examples as requests_examples
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_REJECTED_EXAMPLE: Mapping[str, Any] = {
+    "tenant_id": "acme",
+    "aggregate_id": "req-4f1c6c9e-7a41-4a5e-9f7c-1c2d3e4f5a6b",
+    "command_id": "0b9c2f9e-6a0b-4f5e-8d4d-2f1f6f0c7a55",
+    "command_type": "agentmesh.requests.TriageRequest.v1",
+    "error_type": "BusinessRuleViolation",
+    "code": "BUSINESS_RULE_VIOLATION",
+    "message": "Only a pending request can be triaged.",
+    "details": {"rule": "triage_requires_pending", "status": "completed"},
+}
+EXAMPLES: Mapping[type[Message], Mapping[str, Any]] = {**requests_examples.EXAMPLES, CommandRejected: _REJECTED_EXAMPLE}
+
+
+def all_messages() -> Iterator[tuple[str, type[Message]]]:
+    """Every type name of the mesh with its class: commands, events, rejections."""
+    yield from COMMANDS.items()
+    yield from EVENTS.items()
+    yield from REJECTIONS.items()
+
+
+def is_command(message_class: type[Message]) -> bool:
+    """Commands are what others send to us; events and rejections are what we send."""
+    return issubclass(message_class, Command)
+
+
+def schema_path(type_name: str) -> PurePosixPath:
+    """`agentmesh.requests.CreateRequest.v1` -> `requests/CreateRequest.v1.json`."""
+    _, context, name, version = type_name.split(".")
+    return PurePosixPath(context, f"{name}.{version}.json")
+
+
+def message_schema(type_name: str, message_class: type[Message]) -> dict[str, Any]:
+    """The schema of one message, as it is published."""
+    generated = message_class.model_json_schema(mode="validation", by_alias=True)
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:{type_name.replace('.', ':')}",
+        **generated,
+        "examples": [dict(EXAMPLES[message_class])],
+    }
+
+
+def message_schemas() -> dict[PurePosixPath, dict[str, Any]]:
+    """Every schema by its path under contracts/schemas."""
+    return {schema_path(name): message_schema(name, message_class) for name, message_class in all_messages()}
