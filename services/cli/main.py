@@ -9,7 +9,7 @@ import typer
 
 from infra.errors import ConfigurationError, DataError, MeshError
 from services.cli import exit_codes
-from services.cli.commands import fleet
+from services.cli.commands import fleet, operations, publish
 from services.cli.errors import CommandError
 
 # Plain help: rich would cost a quarter of a second at every --help.
@@ -22,7 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-fleet.add_to(app)
+for group in (fleet, operations, publish):
+    group.add_to(app)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -89,6 +89,14 @@ def cell(value: Any) -> str:
             return str(value)
 
 
+def describe_details(details: Mapping[str, Any]) -> str:
+    """A rejection's details in one line: each broken rule, or the names and values there are."""
+    errors = details.get("errors")
+    if errors:
+        return "; ".join(f"{each['field']}: {each['rule']} ({each['shape']})" for each in errors)
+    return "; ".join(f"{name}: {value}" for name, value in details.items()) or "-"
+
+
 def tell(message: str) -> None:
     """Progress and advice go to stderr, so that stdout holds the answer alone."""
     print(message, file=sys.stderr, flush=True)

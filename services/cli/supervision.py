@@ -1,4 +1,4 @@
-"""Starts, supervises, shows and stops the fleet of one state folder; the work behind `up`, `down` and `ps`."""
+"""Starts, supervises and stops the fleet of one state folder; the work behind `up` and `down`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from infra.local_stack import resolve_endpoints, source_of, stop_stack, write_endpoints
 from infra.settings import MeshSettings, load_settings
-from infra.supervisor.fleet_file import FleetRecord, ReplicaRecord, read_fleet
+from infra.supervisor.fleet_file import FleetRecord, read_fleet
 from infra.supervisor.log_files import LogFollower, rotate
-from infra.supervisor.readiness import is_ready
 from infra.supervisor.replica import log_path
 from infra.supervisor.supervisor import AlreadySupervised, Supervisor, end_leftovers, is_supervised, supervisor_lock
 from services.cli import exit_codes
@@ -134,38 +130,6 @@ def _wait_until_ready(process: subprocess.Popen[bytes], state_dir: Path, log: Pa
         time.sleep(0.05)
     waiting = ", ".join(sorted({replica.name for replica in record.replicas} - told)) if record is not None else "no worker"
     raise NoAnswer(f"Not ready after {READY_SECONDS:g} s: {waiting}. See {log.parent}, then agentmesh ps, or agentmesh down.")
-
-
-# -- ps ----------------------------------------------------------------------------------------------------------------------------------
-
-
-def fleet_now(state_dir: Path) -> list[dict[str, Any]]:
-    """One row a replica, its readiness asked now; empty when no fleet runs here."""
-    record = read_fleet(state_dir)
-    if record is None or not (record.supervised() or any(replica.alive() for replica in record.replicas)):
-        return []
-    with ThreadPoolExecutor(8) as pool:
-        ready = list(pool.map(_ready_now, record.replicas))
-    now = datetime.now(UTC)
-    return [_row(replica, answer, now) for replica, answer in zip(record.replicas, ready, strict=True)]
-
-
-def _ready_now(replica: ReplicaRecord) -> bool:
-    return replica.port is not None and replica.alive() and is_ready(replica.port)
-
-
-def _row(replica: ReplicaRecord, ready: bool, now: datetime) -> dict[str, Any]:
-    started = None if replica.started_at is None else datetime.fromisoformat(replica.started_at)
-    return {
-        "name": replica.name,
-        "state": replica.state,
-        "pid": replica.pid,
-        "port": replica.port,
-        "ready": ready,
-        "restarts": replica.restarts,
-        "uptime_seconds": None if started is None else round((now - started).total_seconds(), 1),
-        "message": replica.message,
-    }
 
 
 # -- down --------------------------------------------------------------------------------------------------------------------------------
