@@ -1,4 +1,5 @@
-"""The JSON Schema (2020-12) of every message, with an example: classes in, plain dicts by path out; `python -m infra.asyncapi` writes them."""
+"""The JSON Schema (2020-12) of every message, with an example: classes in, plain dicts by path out; `python -m infra.asyncapi`
+writes them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The event store port: what the command worker appends, what the relay and the read models read; adapters stand beside this file.
 
 Promises of every adapter: an append is one transaction; positions are drawn under one lock shared by events, rejections and dead letters of
-a context, so they are contiguous and a reader that has seen position n never meets a smaller one later; an aggregate whose stream moved, whose
+a context, so they are contiguous and a reader that has seen position n never meets a smaller one later; an aggregate whose
+stream moved, whose
 command has an outcome by now, or whose parked records changed is left out of the append as a whole.
 """
 

@@ -1,6 +1,7 @@
 """The event store on Postgres: the eventsourcing library's recorder table, written by one statement a batch; used by every worker.
 
-The library's own recorder locks the table and takes a round trip per statement; ADR 0002 says why its tables are kept and its insert is not.
+The library's own recorder locks the table and takes a round trip per statement; ADR 0002 says why its tables are kept and its
+insert is not.
 Any application of the library can read what is written here with `PostgresApplicationRecorder`, text originator ids.
 """
 

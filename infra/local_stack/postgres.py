@@ -120,10 +120,14 @@ class PostgresServer(LocalServer):
             self.progress(f"postgres has an account of its own: other users may now pass through {', '.join(outside)}, not read it")
 
     def _initialise(self) -> None:
-        """Create the cluster beside its place and move it there, so that an interrupted initdb leaves nothing half made."""
+        """Create the cluster beside its place and move it there, so that an interrupted initdb leaves nothing half made.
+
+        The place has a new name each time: the initdb of a starter that was killed may still be at work in the last one.
+        """
         self.progress("creating the PostgreSQL data folder")
-        fresh = self.directory / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
+        for left in self.directory.glob("data.new*"):
+            shutil.rmtree(left, ignore_errors=True)
+        fresh = self.directory / f"data.new-{secrets.token_hex(4)}"
         passwords = {SUPERUSER: secrets.token_urlsafe(24), USER: secrets.token_urlsafe(24)}
         write_private(self.directory / "passwords.json", json.dumps(passwords) + "\n")
         password_file = self.directory / "password.once"

@@ -1,6 +1,7 @@
 """Columns of values as Postgres arrays in binary form; every batch statement passes its rows this way.
 
-psycopg's own list dumper adapts element by element and guesses the type from the values. Here the type is said, so a statement is prepared once
+psycopg's own list dumper adapts element by element and guesses the type from the values. Here the type is said, so a statement
+is prepared once
 whatever the values are, and a column is packed in one go: about a fifth of the time. Format: array_send in PostgreSQL's arrayfuncs.c.
 """
 

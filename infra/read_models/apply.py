@@ -1,4 +1,5 @@
-"""Applies events to a read model in memory: what is old, what waits behind a parked event, what fails; pure but for the functions of the model."""
+"""Applies events to a read model in memory: what is old, what waits behind a parked event, what fails; pure but for the
+functions of the model."""
 
 from __future__ import annotations
 
@@ -53,6 +54,6 @@ def _attempts(model: ReadModel, recorded: RecordedEvent, changes: list[RowChange
         try:
             changes.extend(model.changes(recorded))
             return None
-        except Exception as error:  # noqa: BLE001 - whatever a projection function raises is a defect of that event
+        except Exception as error:
             last = error
     return last

@@ -1,6 +1,7 @@
 """What a read model is: its tables and the pure functions from events to row changes; and how the changes of a batch are merged.
 
-A projection function answers `Insert` (a whole row) or `Change` (some columns of a row that exists). Merging keeps one change a row and batch, so
+A projection function answers `Insert` (a whole row) or `Change` (some columns of a row that exists). Merging keeps one change
+a row and batch, so
 that a batch is a handful of statements whatever its size.
 """
 

@@ -1,4 +1,5 @@
-"""Brings partitions of a read model up to date from the event store, where Kafka does not hold what is missing; used by the projection worker."""
+"""Brings partitions of a read model up to date from the event store, where Kafka does not hold what is missing; used by the
+projection worker."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ async def catch_up(
 ) -> dict[TopicPartition, Checkpoint]:
     """Apply the store's events of these partitions up to the log's head; then each continues at the given offset, repeats being discarded.
 
-    Answers the new checkpoints. Raises TransientError when a server goes away (what was saved stays), CheckpointMoved when another worker came.
+    Answers the new checkpoints. Raises TransientError when a server goes away (what was saved stays), CheckpointMoved when
+    another worker came.
     """
     current = {partition: checkpoints[partition] for partition in partitions}
     by_number = {partition.partition: partition for partition in partitions}

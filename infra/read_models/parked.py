@@ -27,7 +27,8 @@ ORDER BY p.position LIMIT 1000
 """
 DELETE = b"DELETE FROM mesh.parked_events WHERE projection = %(projection)s AND context = %(context)s AND position = %(position)s"
 FAILED = b"""
-UPDATE mesh.parked_events SET status = 'parked', cause = 'defect', error_type = %(type)s, error_message = %(message)s, attempts = attempts + 1
+UPDATE mesh.parked_events SET status = 'parked', cause = 'defect', error_type = %(type)s, error_message = %(message)s, attempts
+= attempts + 1
 WHERE projection = %(projection)s AND context = %(context)s AND position = %(position)s
 """
 

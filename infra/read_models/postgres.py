@@ -90,7 +90,8 @@ class ReadModelWriter:
         return {row[0] for row in rows}
 
     async def save(self, move: Move) -> None:
-        """Checkpoints, rows and parked events in one transaction and one round trip. Raises CheckpointMoved when another worker was here."""
+        """Checkpoints, rows and parked events in one transaction and one round trip. Raises CheckpointMoved when another
+        worker was here."""
         partitions = list(move.reached)
         advance = {
             "name": self.model.name,
@@ -140,7 +141,8 @@ class ReadModelWriter:
 
 
 def statement(schema: str, row_set: RowSet) -> str:
-    """The SQL for a row set: one INSERT … ON CONFLICT or one UPDATE, from unnested columns. Names come from the model's code, not from data."""
+    """The SQL for a row set: one INSERT … ON CONFLICT or one UPDATE, from unnested columns. Names come from the model's code,
+    not from data."""
     table = row_set.table
     names = ", ".join(row_set.columns)
     source = f"unnest({', '.join(f'%({column})s' for column in row_set.columns)}) AS u ({names})"

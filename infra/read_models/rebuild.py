@@ -1,6 +1,7 @@
 """Builds a read model anew beside itself from the event store, proves the two equal, and switches in one transaction; run by the CLI.
 
-Reads never fail meanwhile, and projection workers go on writing: the checkpoints are locked only for the last events, the comparison and the
+Reads never fail meanwhile, and projection workers go on writing: the checkpoints are locked only for the last events, the
+comparison and the
 switch. What each partition's checkpoint covers is folded, no more, so that the two versions can be compared row by row.
 """
 
@@ -79,7 +80,8 @@ class Rebuild:
         self._fold = _Fold()
 
     async def run(self, progress: Progress, *, accept_differences: bool = False) -> RebuildReport:
-        """Build, compare, switch. `progress(done, of)` gets log positions. Raises RebuildDiffers, or ConfigurationError when one is running."""
+        """Build, compare, switch. `progress(done, of)` gets log positions. Raises RebuildDiffers, or ConfigurationError when
+        one is running."""
         started = time.monotonic()
         async with self._database.connection() as connection:
             cursor = await connection.execute(
@@ -201,7 +203,7 @@ class Rebuild:
     async def _count(self, connection: AsyncConnection[Any]) -> int:
         total = 0
         for table in self._model.tables:
-            cursor = await connection.execute(f"SELECT count(*) FROM {self._model.next_schema}.{table.name}")  # noqa: S608 # nosec B608 - names of the model
+            cursor = await connection.execute(f"SELECT count(*) FROM {self._model.next_schema}.{table.name}")  # nosec B608 - names of the model
             row = await cursor.fetchone()
             total += row[0] if row else 0
         return total
@@ -223,7 +225,7 @@ class Rebuild:
         sums = []
         for schema in (self._model.schema, self._model.next_schema):
             cursor = await connection.execute(
-                f"SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0) "  # noqa: S608 # nosec B608 - names of the model
+                f"SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0) "  # nosec B608 - names of the model
                 f"FROM {schema}.{table.name} t WHERE t.{table.key[0]} <> ALL (%s::text[])",
                 (left_out,),
             )
@@ -231,11 +233,11 @@ class Rebuild:
         if sums[0] == sums[1]:
             return []
         old, new = (
-            f"(SELECT {columns} FROM {schema}.{table.name})" for schema in (self._model.schema, self._model.next_schema)  # noqa: S608 # nosec B608
+            f"(SELECT {columns} FROM {schema}.{table.name})" for schema in (self._model.schema, self._model.next_schema)  # nosec B608
         )
         keys = " || '/' || ".join(f"{key}::text" for key in table.key)
         cursor = await connection.execute(
-            f"SELECT DISTINCT {keys} FROM (({old} EXCEPT {new}) UNION ALL ({new} EXCEPT {old})) AS d "  # noqa: S608 # nosec B608 - names of the model
+            f"SELECT DISTINCT {keys} FROM (({old} EXCEPT {new}) UNION ALL ({new} EXCEPT {old})) AS d "  # nosec B608 - names of the model
             f"WHERE {table.key[0]} <> ALL (%s::text[]) LIMIT 5",
             (left_out,),
         )

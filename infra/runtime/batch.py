@@ -54,7 +54,8 @@ class WorkerDied(Exception):
 
 
 class BatchProcessor:
-    """Settles groups of commands. It returns only when each has its outcome in the store, or raises Abandoned having acknowledged nothing."""
+    """Settles groups of commands. It returns only when each has its outcome in the store, or raises Abandoned having
+    acknowledged nothing."""
 
     def __init__(
         self,

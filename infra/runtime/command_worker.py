@@ -1,6 +1,7 @@
 """The command worker: batches of commands in, one transaction out; one per context, run by `agentmesh run <context>`.
 
-Promises: a command whose produce was acknowledged gets exactly one outcome; commands of one aggregate are decided in their order on the topic;
+Promises: a command whose produce was acknowledged gets exactly one outcome; commands of one aggregate are decided in their
+order on the topic;
 a command that cannot be processed is parked and stops nothing but its own aggregate. Offsets follow the transaction, never lead it.
 """
 
@@ -58,7 +59,8 @@ def process_identity() -> str:
 
 
 class CommandWorker:
-    """Consumes one context's command topic. See the module's promises; `start` raises ConfigurationError, never for a server that is away."""
+    """Consumes one context's command topic. See the module's promises; `start` raises ConfigurationError, never for a server
+    that is away."""
 
     def __init__(
         self, aggregate_type: AggregateType, context: str, settings: MeshSettings, telemetry: Telemetry, *, cached_aggregates: int = 5_000
@@ -190,7 +192,7 @@ class CommandWorker:
             # Without the database nothing can be handled either; the records of a crash are then looked at one by one to be safe.
             logger.warning("owners of partitions unknown, replaying record by record: %s", error)
             crashed = set(partitions)
-        self._probing = {partition: self._settings.batch_max_records for partition in crashed}
+        self._probing = dict.fromkeys(crashed, self._settings.batch_max_records)
         if crashed:
             logger.warning("%d partitions were left by a crash: their next records are tried one by one", len(crashed))
 

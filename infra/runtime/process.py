@@ -161,8 +161,8 @@ class _Process:
             run_file.write(server.port)
             self._logger.info("process started", workers=[worker.name for worker in self._workers], pid=os.getpid(), port=server.port)
             code = await self._work()
-            await asyncio.to_thread(self._telemetry.shutdown, min(CLOSE_SECONDS, self._closing_seconds()))
             await server.stop()
+            await asyncio.to_thread(self._telemetry.shutdown, self._closing_seconds())
             return code
         finally:
             faulthandler.cancel_dump_traceback_later()

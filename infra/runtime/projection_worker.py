@@ -1,6 +1,7 @@
 """The projection worker: events in, rows and checkpoint out in one transaction; one per read model, run by `agentmesh run projections`.
 
-The checkpoint row is the only truth: on assignment the worker seeks to it and ignores the group's offsets. Where Kafka no longer holds the next
+The checkpoint row is the only truth: on assignment the worker seeks to it and ignores the group's offsets. Where Kafka no
+longer holds the next
 offset, or the read model is new, it catches up from the event store first. An event at or below its partition's checkpoint is a repeat.
 """
 
@@ -48,7 +49,8 @@ MAX_LINKS = 32
 
 
 class ProjectionWorker:
-    """Keeps one read model up to date. `start` never fails for a server that is away; a read model of another version is a ConfigurationError."""
+    """Keeps one read model up to date. `start` never fails for a server that is away; a read model of another version is a
+    ConfigurationError."""
 
     def __init__(self, model: ReadModel, settings: MeshSettings, telemetry: Telemetry) -> None:
         self.name = f"projections.{model.name}"

@@ -1,4 +1,5 @@
-"""Takes requeued dead letters from the table and applies them in order, before anything newer of their aggregate; part of the command worker."""
+"""Takes requeued dead letters from the table and applies them in order, before anything newer of their aggregate; part of the
+command worker."""
 
 from __future__ import annotations
 

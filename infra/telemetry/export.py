@@ -108,7 +108,9 @@ def otlp_exporter(url: str) -> SpanExporter:
     """An exporter to an OTLP collector over HTTP with protobuf."""
     last_words = _LastWords()
     for name in (OTLPSpanExporter.__module__, "opentelemetry.exporter.otlp.common.http"):
-        logging.getLogger(name).addFilter(last_words)
+        sdk_logger = logging.getLogger(name)
+        sdk_logger.filters[:] = [kept for kept in sdk_logger.filters if not isinstance(kept, _LastWords)]
+        sdk_logger.addFilter(last_words)
     return CalmExporter(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS), reason=last_words)
 
 

@@ -1,4 +1,5 @@
-"""Questions about requests and their answers, from the read model; all that CLI and gateway may import of it. Every query is of one tenant."""
+"""Questions about requests and their answers, from the read model; all that CLI and gateway may import of it. Every query is
+of one tenant."""
 
 from __future__ import annotations
 
@@ -80,7 +81,7 @@ class RequestView(BaseModel):
 async def get_request(port: QueryPort, query: GetRequest) -> RequestView | None:
     """The request, or None when this tenant has none with that id."""
     rows = await port.fetch(
-        f"SELECT {COLUMNS} FROM read_requests.requests WHERE request_id = %(id)s AND tenant_id = %(tenant)s".encode(),  # noqa: S608 # nosec B608
+        f"SELECT {COLUMNS} FROM read_requests.requests WHERE request_id = %(id)s AND tenant_id = %(tenant)s".encode(),  # nosec B608
         {"id": query.request_id, "tenant": query.tenant_id},
     )
     if not rows:
@@ -103,7 +104,7 @@ async def list_requests(port: QueryPort, query: ListRequests) -> list[RequestVie
         filters.append("(created_at, request_id) < (%(after_time)s, %(after_id)s)")
         parameters["after_time"], parameters["after_id"] = query.after
     rows = await port.fetch(
-        f"SELECT {COLUMNS} FROM read_requests.requests WHERE {' AND '.join(filters)} "  # noqa: S608 # nosec B608 - fixed fragments
+        f"SELECT {COLUMNS} FROM read_requests.requests WHERE {' AND '.join(filters)} "  # nosec B608 - fixed fragments
         "ORDER BY created_at DESC, request_id DESC LIMIT %(limit)s".encode(),
         parameters,
     )

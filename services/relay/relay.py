@@ -15,9 +15,9 @@ from collections.abc import Callable
 from infra.errors import TransientError
 from infra.event_store.base import EventStore, LogEntry
 from infra.kafka.producer import PagePublisher
+from infra.relay_positions.base import Leadership, LostLeadership, RelayPosition
 from infra.resilience.retry import delay_ms
 from infra.telemetry.telemetry import Telemetry
-from services.relay.positions import Leadership, LostLeadership, RelayPosition
 from services.relay.records import outgoing_records
 from services.relay.settings import RelaySettings
 
@@ -46,10 +46,10 @@ class ContextRelay:
         self._prefix = topic_prefix
         self._attempted = attempted
         self._ahead: asyncio.Task[list[LogEntry]] | None = None
+        self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Lead when possible and publish, until `stop` is set; waits out every transient failure."""
-        failures = 0
         leader = self._telemetry.metrics.relay_leader.labels(context=self.context)
         while not stop.is_set():
             self._attempted()
@@ -60,15 +60,14 @@ class ContextRelay:
                     continue
                 logger.info("relay leads %s from position %d, epoch %d", self.context, leadership.position, leadership.epoch)
                 leader.set(1)
-                failures = 0
                 await self._lead(leadership, stop)
             except LostLeadership as error:
                 logger.warning("%s", error)
             except TransientError as error:
-                failures += 1
+                self._failures += 1
                 self._telemetry.metrics.retries_total.labels(name="relay").inc()
                 logger.warning("relay of %s starts anew from its recorded position: %s", self.context, error)
-                await _wait(stop, delay_ms(failures) / 1000)
+                await _wait(stop, delay_ms(self._failures) / 1000)
             finally:
                 leader.set(0)
                 await self._drop_ahead()
@@ -98,6 +97,7 @@ class ContextRelay:
             ):
                 await self._publisher.publish(outgoing_records(self.context, page, self._prefix))
             leadership = await self._position.advance(leadership, last)
+            self._failures = 0
             relayed.inc(len(page))
             page_seconds.observe(time.perf_counter() - started)
 

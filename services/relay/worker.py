@@ -18,10 +18,10 @@ from infra.kafka.producer import PagePublisher
 from infra.kafka.topics import verify_topics
 from infra.migrations.runner import check_schema
 from infra.postgres.pool import Database
+from infra.relay_positions.postgres import PostgresRelayPosition
 from infra.resilience.retry import Abandoned, TransientRetry
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
-from services.relay.positions import RelayPosition
 from services.relay.relay import ContextRelay
 from services.relay.settings import RelaySettings
 
@@ -40,7 +40,7 @@ class RelayWorker:
         self._relays = [
             ContextRelay(
                 store,
-                RelayPosition(self._database, settings.postgres_dsn, store.context),
+                PostgresRelayPosition(settings.postgres_dsn, store.context),
                 PagePublisher(settings, settings.kafka_bootstrap, f"agentmesh-relay-{store.context}"),
                 relay_settings,
                 telemetry,

@@ -1,0 +1,1 @@
+"""How far each context's log has reached Kafka, and which relay leads."""
