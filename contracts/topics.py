@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 CONTEXTS = ("requests",)
-HEALTH_TOPIC = "agentmesh.health.v1"
+HEALTH_TOPIC = "agentmesh.health.checks.v1"
 
 DEFAULT_PARTITIONS = 12
 MAX_RECORD_BYTES = 262_144

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from contracts.envelope import decode_stored, event_headers
 from contracts.topics import dead_letters_topic, events_topic, rejections_topic
 from infra.event_store.base import DeadLetter, LogEntry
-from infra.kafka.producer import OutgoingRecord
+from infra.kafka.producer import BATCH_BYTES, OutgoingRecord
+
+# Of a batch's bytes; the rest is for the headers that a copy adds.
+MAX_COPY_BYTES = BATCH_BYTES - 32 * 1024
 
 
 def outgoing_records(context: str, entries: Sequence[LogEntry], prefix: str) -> Iterator[OutgoingRecord]:
@@ -41,6 +44,19 @@ def dead_letter_record(topic: str, letter: DeadLetter) -> OutgoingRecord:
         "dlq.position": str(letter.position),
         "dlq.cause": letter.cause,
     }
-    headers = [(name, value) for name, value in record.headers if not name.startswith("dlq.")]
-    headers += [(name, value.encode("utf-8", "backslashreplace")) for name, value in told.items()]
-    return OutgoingRecord(topic, record.key or b"", record.value or b"", headers)
+    added = [(name, text.encode("utf-8", "backslashreplace")) for name, text in told.items()]
+    original = [(name, content) for name, content in record.headers if not name.startswith("dlq.")]
+    key, value = record.key or b"", record.value or b""
+    # A record that would not fit a batch of the broker with what is added to it is told without its value, or its headers: the table
+    # has it whole, and a copy must never stop the relay.
+    if len(key) + len(value) + _size(original) > MAX_COPY_BYTES:
+        added.append(("dlq.value.omitted", str(len(value)).encode()))
+        value = b""
+    if len(key) + _size(original) > MAX_COPY_BYTES:
+        added.append(("dlq.headers.omitted", str(len(original)).encode()))
+        original = []
+    return OutgoingRecord(topic, key[:MAX_COPY_BYTES], value, original + added)
+
+
+def _size(headers: Sequence[tuple[str, bytes]]) -> int:
+    return sum(len(name) + len(content) + 8 for name, content in headers)
