@@ -49,9 +49,7 @@ class KafkaHealthCheck(MeasuredCheck):
     detail = "round_trip_ms"
     degraded_from_ms = 500.0
 
-    def __init__(
-        self, settings: KafkaHealthSettings, topic: str = HEALTH_TOPIC, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
+    def __init__(self, settings: KafkaHealthSettings, topic: str = HEALTH_TOPIC, clock: Callable[[], float] = time.perf_counter) -> None:
         super().__init__(clock)
         self._bootstrap = settings.kafka_bootstrap
         self._topic = settings.topic_prefix + topic

@@ -71,9 +71,7 @@ class CalmExporter(SpanExporter):
             return result
         self.dropped += len(spans)
         self._quiet_until = self._clock() + self._cool_down
-        logger.warning(
-            "spans are not exported, %d dropped, next try in %.0f s: %s", self.dropped, self._cool_down, self._reason.text
-        )
+        logger.warning("spans are not exported, %d dropped, next try in %.0f s: %s", self.dropped, self._cool_down, self._reason.text)
         return result
 
     def _recovered(self) -> None:

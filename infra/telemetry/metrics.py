@@ -157,9 +157,7 @@ class Metrics:
             "topic",
             "payload",
         )
-        self.dead_letters_total = self._counter(
-            names.DEAD_LETTERS_TOTAL, "Records parked, by the topic that they came from.", "topic"
-        )
+        self.dead_letters_total = self._counter(names.DEAD_LETTERS_TOTAL, "Records parked, by the topic that they came from.", "topic")
         self.dlq_requeued_total = self._counter(names.DLQ_REQUEUED_TOTAL, "Dead letters taken up again by a redrive.", "topic")
         self.batch_records = self._histogram(names.BATCH_RECORDS, "Records handled in one batch.", "group", buckets=BATCH_BUCKETS)
         self.handle_duration_seconds = self._histogram(
@@ -173,19 +171,13 @@ class Metrics:
         )
 
     def _define_flow_metrics(self) -> None:
-        self.events_relayed_total = self._counter(
-            names.EVENTS_RELAYED_TOTAL, "Log entries published and acknowledged.", "context"
-        )
+        self.events_relayed_total = self._counter(names.EVENTS_RELAYED_TOTAL, "Log entries published and acknowledged.", "context")
         self.relay_leader = self._gauge(names.RELAY_LEADER, "1 while this process relays the context, 0 in stand-by.", "context")
         self.relay_page_seconds = self._histogram(names.RELAY_PAGE_SECONDS, "Time to publish one page of the log.", "context")
         self.outbox_pending = self._gauge(names.OUTBOX_PENDING, "Log positions not yet relayed.", "context")
-        self.projected_events_total = self._counter(
-            names.PROJECTED_EVENTS_TOTAL, "Events folded into a read model.", "projection"
-        )
+        self.projected_events_total = self._counter(names.PROJECTED_EVENTS_TOTAL, "Events folded into a read model.", "projection")
         self.projection_lag_events = self._gauge(names.PROJECTION_LAG_EVENTS, "Events that a read model is behind.", "projection")
-        self.projection_lag_seconds = self._gauge(
-            names.PROJECTION_LAG_SECONDS, "Seconds that a read model is behind.", "projection"
-        )
+        self.projection_lag_seconds = self._gauge(names.PROJECTION_LAG_SECONDS, "Seconds that a read model is behind.", "projection")
         self.projection_last_event_timestamp_seconds = self._gauge(
             names.PROJECTION_LAST_EVENT_TIMESTAMP_SECONDS, "When the newest event of a read model was recorded.", "projection"
         )
@@ -195,9 +187,7 @@ class Metrics:
         self.consumer_lag_seconds = self._gauge(
             names.CONSUMER_LAG_SECONDS, "Age of the oldest record of a partition not yet handled.", "group", "topic", "partition"
         )
-        self.rebalances_total = self._counter(
-            names.REBALANCES_TOTAL, "Times that a group's partitions were given out anew.", "group"
-        )
+        self.rebalances_total = self._counter(names.REBALANCES_TOTAL, "Times that a group's partitions were given out anew.", "group")
 
     def _define_dependency_metrics(self) -> None:
         self.retries_total = self._counter(names.RETRIES_TOTAL, "Attempts repeated after a transient failure.", "name")
@@ -212,9 +202,7 @@ class Metrics:
     def _gauge(self, name: str, help_text: str, *labels: str) -> BoundedGauge:
         return self._bounded(BoundedGauge(name, help_text, labels, registry=self.registry))
 
-    def _histogram(
-        self, name: str, help_text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_BUCKETS
-    ) -> BoundedHistogram:
+    def _histogram(self, name: str, help_text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_BUCKETS) -> BoundedHistogram:
         return self._bounded(BoundedHistogram(name, help_text, labels, buckets=buckets, registry=self.registry))
 
     def _bounded(self, metric: M) -> M:

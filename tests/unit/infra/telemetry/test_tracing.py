@@ -1,0 +1,210 @@
+"""Spans of batches, messages and operations, as a collector gets them."""
+
+import re
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode
+
+from infra.telemetry import names
+from infra.telemetry.traceparent import parse_traceparent
+from infra.telemetry.tracing import MAX_LINKS, Tracing, child_traceparent
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED, UNSAMPLED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
+DEPRECATED = {
+    "messaging.operation", "messaging.kafka.consumer.group", "messaging.kafka.destination.partition",
+    "messaging.kafka.message.offset", "messaging.message.payload_size_bytes",
+}  # fmt: skip
+
+
+class Collected:
+    """Tracing into memory, and what it exported."""
+
+    def __init__(self, sample_ratio: float = 1.0) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.tracing = Tracing.to_exporter(self._exporter, sample_ratio=sample_ratio)
+
+    def spans(self) -> list[ReadableSpan]:
+        self.tracing.shutdown(5)
+        return list(self._exporter.get_finished_spans())
+
+    def span(self) -> ReadableSpan:
+        (span,) = self.spans()
+        return span
+
+
+@pytest.fixture
+def collected() -> Iterator[Collected]:
+    found = Collected()
+    yield found
+    found.tracing.shutdown(5)
+
+
+def message(traceparent: str | None) -> Any:
+    return SimpleNamespace(message_id="m-1", type_name="agentmesh.requests.CreateRequest.v1", correlation_id="c-1", traceparent=traceparent)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind", "kind_of_operation"),
+    [("send", SpanKind.PRODUCER, "send"), ("poll", SpanKind.CLIENT, "receive"),
+     ("process", SpanKind.CONSUMER, "process"), ("commit", SpanKind.CLIENT, "settle")],
+)  # fmt: skip
+def test_a_batch_is_one_span_named_by_the_conventions(collected: Collected, operation: str, kind: SpanKind, kind_of_operation: str) -> None:
+    with collected.tracing.batch_span(operation, "some.topic", attributes={names.MESSAGING_BATCH_MESSAGE_COUNT: 500}):
+        pass
+    span = collected.span()
+    assert (span.name, span.kind) == (f"{operation} some.topic", kind)
+    assert dict(span.attributes or {}) == {
+        "messaging.system": "kafka", "messaging.operation.name": operation, "messaging.operation.type": kind_of_operation,
+        "messaging.destination.name": "some.topic", "messaging.batch.message_count": 500,
+    }  # fmt: skip
+    assert span.status.status_code is StatusCode.UNSET
+
+
+def test_a_sender_of_another_operation_is_a_producer_by_request(collected: Collected) -> None:
+    with collected.tracing.batch_span("relay", "requests", producer=True):
+        pass
+    assert collected.span().kind is SpanKind.PRODUCER
+
+
+def test_a_batch_links_to_at_most_32_of_its_messages_and_skips_malformed_ones(collected: Collected) -> None:
+    headers = [None, "garbage", *(f"00-{number:032x}-{SPAN}-01" for number in range(1, 100))]
+    with collected.tracing.batch_span("process", "t", links=headers):
+        pass
+    links = collected.span().links
+    assert [link.context.trace_id for link in links] == list(range(1, MAX_LINKS + 1))
+
+
+def test_a_message_continues_the_trace_of_its_header(collected: Collected) -> None:
+    with collected.tracing.message_span("process", "t", SAMPLED, {names.MESSAGING_MESSAGE_ID: "m"}) as span:
+        follow_up = child_traceparent(span, SAMPLED)
+    done = collected.span()
+    assert f"{done.context.trace_id:032x}" == TRACE
+    assert done.parent is not None
+    assert f"{done.parent.span_id:016x}" == SPAN
+    assert done.parent.is_remote
+    parsed = parse_traceparent(follow_up)
+    assert parsed is not None
+    assert (parsed.trace_id, parsed.span_id) == (TRACE, f"{done.context.span_id:016x}")
+    assert parsed.sampled
+
+
+def test_a_message_whose_sender_did_not_sample_costs_nothing_and_keeps_its_header(collected: Collected) -> None:
+    with collected.tracing.message_span("process", "t", UNSAMPLED) as span:
+        assert span is INVALID_SPAN
+        assert child_traceparent(span, UNSAMPLED) == UNSAMPLED
+    assert collected.tracing.message_traceparent(message(UNSAMPLED), "t") == UNSAMPLED
+    assert collected.spans() == []
+
+
+def test_a_message_without_a_header_continues_the_running_span(collected: Collected) -> None:
+    with collected.tracing.batch_span("process", "t"), collected.tracing.message_span("process", "t", None, name="triage"):
+        pass
+    inner, outer = collected.spans()
+    assert inner.name == "triage"
+    assert inner.parent is not None
+    assert inner.parent.span_id == outer.context.span_id
+
+
+def test_what_follows_from_a_message_hangs_on_a_span_of_its_own(collected: Collected) -> None:
+    follow_up = parse_traceparent(collected.tracing.message_traceparent(message(SAMPLED), "t"))
+    span = collected.span()
+    assert follow_up is not None
+    assert (follow_up.trace_id, follow_up.span_id) == (TRACE, f"{span.context.span_id:016x}")
+    assert (span.attributes or {})["messaging.message.conversation_id"] == "c-1"
+
+
+def test_each_message_without_a_header_starts_its_own_trace(collected: Collected) -> None:
+    with collected.tracing.batch_span("process", "t"):
+        headers = {collected.tracing.message_traceparent(message(None), "t") for _ in range(3)}
+    parsed = [parse_traceparent(header) for header in headers]
+    assert len({header.trace_id for header in parsed if header}) == 3
+
+
+def test_an_unsampled_new_trace_says_so_to_those_that_follow() -> None:
+    collected = Collected(sample_ratio=0.0)
+    header = parse_traceparent(collected.tracing.message_traceparent(message(None), "t"))
+    assert header is not None
+    assert not header.sampled
+    with collected.tracing.batch_span("process", "t"), collected.tracing.traced_operation("x"):
+        pass
+    assert collected.spans() == []
+
+
+def test_the_sampler_keeps_what_a_sender_sampled_whatever_the_ratio() -> None:
+    collected = Collected(sample_ratio=0.0)
+    with collected.tracing.message_span("process", "t", SAMPLED):
+        pass
+    assert f"{collected.span().context.trace_id:032x}" == TRACE
+
+
+def test_a_traced_operation_that_succeeds_is_ok_with_attributes_as_text(collected: Collected) -> None:
+    with collected.tracing.traced_operation("route_message", {"tenant": "acme", "attempt": 3, "values": [1, 2]}) as span:
+        assert trace.get_current_span() is span
+    done = collected.span()
+    assert (done.name, done.status.status_code) == ("route_message", StatusCode.OK)
+    assert dict(done.attributes or {}) == {"tenant": "acme", "attempt": "3", "values": "[1, 2]"}
+
+
+def test_a_traced_operation_that_fails_is_an_error_and_the_exception_goes_on(collected: Collected) -> None:
+    with pytest.raises(ValueError, match="broken"), collected.tracing.traced_operation("route_message"):
+        raise ValueError("broken")
+    done = collected.span()
+    assert (done.status.status_code, done.status.description) == (StatusCode.ERROR, "broken")
+    assert [event.name for event in done.events] == ["exception"]
+    assert (done.events[0].attributes or {})["exception.type"] == "ValueError"
+    assert (done.attributes or {})["error.type"] == "ValueError"
+    assert trace.get_current_span() is INVALID_SPAN
+
+
+def test_a_failing_batch_is_an_error_too(collected: Collected) -> None:
+    with pytest.raises(KeyError), collected.tracing.batch_span("process", "t"):
+        raise KeyError
+    assert collected.span().status.description == "KeyError"
+
+
+def test_tracing_that_is_off_does_nothing_and_hands_headers_on() -> None:
+    tracing = Tracing()
+    assert not tracing.enabled
+    blocks = [
+        tracing.batch_span("process", "t", links=[SAMPLED]),
+        tracing.message_span("process", "t", SAMPLED),
+        tracing.traced_operation("x", {"a": 1}),
+    ]
+    assert len({id(block) for block in blocks}) == 1
+    with blocks[0] as span:
+        assert not span.is_recording()
+        assert child_traceparent(span) is None
+        span.set_attribute("a", 1)
+    assert tracing.message_traceparent(message(SAMPLED), "t") == SAMPLED
+    assert tracing.message_traceparent(message(None), "t") is None
+    tracing.shutdown(1)
+
+
+def test_an_exception_passes_a_span_that_is_off() -> None:
+    with pytest.raises(KeyError), Tracing().traced_operation("x"):
+        raise KeyError
+
+
+def test_no_deprecated_attribute_name_is_known() -> None:
+    spelled = {value for value in vars(names).values() if isinstance(value, str)}
+    assert not DEPRECATED & spelled
+
+
+def test_attribute_names_are_those_of_the_conventions_package() -> None:
+    from opentelemetry.semconv._incubating.attributes import deployment_attributes, messaging_attributes, service_attributes
+    from opentelemetry.semconv.attributes import error_attributes
+
+    modules = (messaging_attributes, service_attributes, deployment_attributes, error_attributes)
+    known = {value for module in modules for value in vars(module).values() if isinstance(value, str)}
+    ours = {
+        value for value in vars(names).values() if isinstance(value, str) and re.match(r"(messaging|service|deployment|error)\.", value)
+    }
+    assert ours
+    assert ours <= known
