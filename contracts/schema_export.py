@@ -1,5 +1,4 @@
-"""The JSON Schema (2020-12) of every message, with an example: classes in, plain dicts by path out; `python -m infra.asyncapi`
-writes them."""
+"""The JSON Schema (2020-12) of every message, with an example: classes in, dicts by path out; written by `python -m infra.asyncapi`."""
 
 from __future__ import annotations
 
