@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import socket
+import time
 from pathlib import Path
+from typing import ClassVar
 
 from infra.local_stack.endpoints import write_private
 from infra.local_stack.errors import LocalStackError
@@ -38,6 +40,9 @@ def accepts(port: int) -> bool:
 class PortBook:
     """The ports of one server, by role, in a file beside its data."""
 
+    # The threads of a killed server hold its port for a moment after the process counts as dead.
+    patience_seconds: ClassVar[float] = 2.0
+
     def __init__(self, path: Path) -> None:
         self._path = path
 
@@ -55,10 +60,18 @@ class PortBook:
         ports: dict[str, int] = {}
         for role in roles:
             port = before.get(role, 0)
-            ports[role] = port if port and is_free(port) else free_port(exclude={*ports.values(), *before.values()})
+            ports[role] = port if port and self._is_soon_free(port) else free_port(exclude={*ports.values(), *before.values()})
         if ports != before:
             write_private(self._path, json.dumps(ports) + "\n")
         return ports
+
+    def _is_soon_free(self, port: int) -> bool:
+        deadline = time.monotonic() + self.patience_seconds
+        while not is_free(port):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
 
 def free_port(exclude: set[int]) -> int:

@@ -29,6 +29,7 @@ from infra.local_stack import (
     with_servers,
 )
 from infra.local_stack.errors import ServerFailedToStart
+from infra.local_stack.ports import PortBook
 from infra.local_stack.redis import RedisServer
 from infra.local_stack.stack import SERVERS, postgres, state_dir_of
 from infra.settings import MeshSettings, load_settings
@@ -42,7 +43,7 @@ TOPIC = "survivor"
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("stack")
-    leftover = state_dir_of(root) / "servers" / "postgres" / "data.new"
+    leftover = state_dir_of(root) / "servers" / "postgres" / "data.new-1"
     leftover.mkdir(parents=True)
     (leftover / "half").write_text("an initdb that was killed")
     yield root
@@ -81,6 +82,7 @@ def test_the_servers_answer_and_their_endpoints_are_written_for_their_owner_only
     assert json.loads(path.read_text()) == started.to_dict()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_endpoints(state_dir_of(root)) == started
+    assert not list((state_dir_of(root) / "servers" / "postgres").glob("data.new*"))
 
 
 def test_postgres_is_durable_and_has_pgvector_and_an_ordinary_user(started: Endpoints) -> None:
@@ -191,7 +193,10 @@ def test_a_server_that_hangs_is_replaced(root: Path, started: Endpoints, monkeyp
     assert redis.endpoint() == started.redis_url
 
 
-def test_a_taken_port_is_given_up_for_a_new_one_which_endpoints_json_tells(root: Path, started: Endpoints) -> None:
+def test_a_taken_port_is_given_up_for_a_new_one_which_endpoints_json_tells(
+    root: Path, started: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PortBook, "patience_seconds", 0.05)
     redis = server(root, "redis")
     redis.stop()
     port = redis.ports.remembered()["redis"]

@@ -39,7 +39,15 @@ class TestPorts:
         assert first["broker"] != first["controller"]
         assert PortBook(tmp_path / "ports.json").choose("broker", "controller") == first == PortBook(tmp_path / "ports.json").remembered()
 
-    def test_a_port_that_was_taken_meanwhile_is_replaced(self, tmp_path: Path) -> None:
+    def test_a_port_that_its_killed_server_still_holds_is_waited_for(self, tmp_path: Path) -> None:
+        book = PortBook(tmp_path / "ports.json")
+        before = book.choose("broker")
+        holder = socket.create_server((HOST, before["broker"]))
+        threading.Timer(0.2, holder.close).start()
+        assert book.choose("broker") == before
+
+    def test_a_port_that_was_taken_meanwhile_is_replaced(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(PortBook, "patience_seconds", 0.05)
         book = PortBook(tmp_path / "ports.json")
         before = book.choose("broker", "controller")
         with socket.create_server((HOST, before["broker"])):
