@@ -79,13 +79,16 @@ class ContextRelay:
         pending = metrics.outbox_pending.labels(context=self.context)
         relayed = metrics.events_relayed_total.labels(context=self.context)
         page_seconds = metrics.relay_page_seconds.labels(context=self.context)
+        idle = 0
         while not stop.is_set():
             self._attempted()
             page = await self._next_page(leadership.position)
             if not page:
                 pending.set(0)
-                await _wait(stop, self._settings.idle_poll_ms / 1000)
+                await _wait(stop, self._idle_seconds(idle))
+                idle += 1
                 continue
+            idle = 0
             started = time.perf_counter()
             last = page[-1].position
             if len(page) == self._settings.page_size:
@@ -100,6 +103,11 @@ class ContextRelay:
             self._failures = 0
             relayed.inc(len(page))
             page_seconds.observe(time.perf_counter() - started)
+
+    def _idle_seconds(self, times: int) -> float:
+        """A short wait while work is likely, growing to the longest one: an idle relay should cost next to nothing."""
+        settings = self._settings
+        return min(settings.idle_poll_ms * 1.1**times, settings.longest_idle_poll_ms) / 1000
 
     async def _next_page(self, after: int) -> list[LogEntry]:
         ahead, self._ahead = self._ahead, None

@@ -281,7 +281,9 @@ async def test_a_run_leaves_the_interpreter_as_it_was(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path, health_host="127.0.0.1")
     running = asyncio.create_task(run_process([worker], settings, Telemetry.for_tests()))
     run_file = tmp_path / ".agentmesh" / "run" / "idle.json"
-    while not (run_file.exists() and gc.get_threshold() != before):
+    for _ in range(1_000):
+        if run_file.exists() and gc.get_threshold() != before:
+            break
         await asyncio.sleep(0.01)
     assert gc.get_freeze_count() > 0
     assert "wait_failed" in _stacks()["idle"]

@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import time
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,13 +15,13 @@ from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from contracts.topics import HEALTH_TOPIC, TopicSpec
-from infra.health.base import HealthStatus, check_all
+from infra.health.base import HealthCheck, HealthStatus, check_all
 from infra.health.event_store import EventStoreHealthCheck
 from infra.health.kafka import KafkaHealthCheck
 from infra.health.postgres import PostgresHealthCheck
 from infra.health.redis import RedisHealthCheck
 from infra.kafka.topics import create_topics
-from infra.local_stack import Endpoints
+from infra.local_stack import Endpoints, server
 
 pytestmark = pytest.mark.integration
 WELL = (HealthStatus.HEALTHY, HealthStatus.DEGRADED)
@@ -29,6 +31,16 @@ def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def recovered(check: HealthCheck, seconds: float) -> bool:
+    """Whether the check answers well again in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if (await check.check()).status in WELL:
+            return True
+        await asyncio.sleep(0.05)
+    return False
 
 
 class Proxy:
@@ -159,6 +171,27 @@ async def test_a_broker_that_accepts_and_never_answers_is_unhealthy_after_five_s
     await server.wait_closed()
 
 
+@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+async def test_the_check_recovers_from_the_death_of_its_broker_and_reports_it_meanwhile(tmp_path: Path) -> None:
+    broker = server(tmp_path, "kafka")  # a broker of this test alone
+    try:
+        await asyncio.to_thread(broker.start)
+        await create_topics(broker.endpoint(), [TopicSpec(HEALTH_TOPIC, 1, 3_600_000, "delete")])
+        check = KafkaHealthCheck(SimpleNamespace(kafka_bootstrap=broker.endpoint(), topic_prefix=""))
+        assert (await check.check()).status in WELL
+        await asyncio.to_thread(broker.kill)
+        answers = await asyncio.gather(*(check.check() for _ in range(3)))
+        assert {answer.status for answer in answers} == {HealthStatus.UNHEALTHY}
+        assert max(answer.response_time_ms for answer in answers) < 5_600
+        await asyncio.to_thread(broker.start)
+        assert await recovered(check, 30)
+        await check.close()
+    finally:
+        await asyncio.to_thread(broker.stop)
+
+
 async def test_postgres_and_event_store_answer_and_are_unhealthy_when_cut_off(endpoints: Endpoints) -> None:
     from urllib.parse import urlsplit
 
@@ -185,9 +218,7 @@ async def test_postgres_and_event_store_answer_and_are_unhealthy_when_cut_off(en
     assert state.overall_status is HealthStatus.UNHEALTHY
     assert all("error" in component.details for component in state.components)
     await proxy.mend()
-    async with asyncio.timeout(15):
-        while (await check.check()).status not in WELL:
-            await asyncio.sleep(0.05)
+    assert await recovered(check, 15)
     await pool.close()
     await proxy.cut()
 

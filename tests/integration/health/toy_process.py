@@ -49,7 +49,7 @@ class ToyWorker:
             if self._behaviour == "end":
                 return
             if self._behaviour == "block":
-                time.sleep(60)
+                time.sleep(60)  # noqa: ASYNC251 - the misbehaviour under test
 
     async def stop(self) -> None:
         self._stopping.set()
