@@ -107,7 +107,7 @@ class ContextRelay:
     def _idle_seconds(self, times: int) -> float:
         """A short wait while work is likely, growing to the longest one: an idle relay should cost next to nothing."""
         settings = self._settings
-        return min(settings.idle_poll_ms * 1.1**times, settings.longest_idle_poll_ms) / 1000
+        return min(settings.idle_poll_ms * 1.1 ** min(times, 100), settings.longest_idle_poll_ms) / 1000
 
     async def _next_page(self, after: int) -> list[LogEntry]:
         ahead, self._ahead = self._ahead, None
