@@ -10,6 +10,7 @@ from services.cli.output import Output, OutputOption
 def add_to(app: typer.Typer) -> None:
     """Put these commands into the application."""
     app.command()(migrate)
+    app.command()(doctor)
 
 
 def migrate(output: OutputOption = Output.TABLE) -> None:
@@ -21,3 +22,12 @@ def migrate(output: OutputOption = Output.TABLE) -> None:
     done = migrate_mesh(mesh_settings(), tell if output is Output.JSON else print)
     if output is Output.JSON:
         print_json(done._asdict())
+
+
+def doctor(output: OutputOption = Output.TABLE) -> None:
+    """Check Python, servers, schema, topics, workers and disk; each line says ok, warn or fail, and what to do. Exit code 1 on a fail."""
+    import asyncio
+
+    from services.cli.doctor import doctor as work
+
+    raise typer.Exit(asyncio.run(work(output)))
