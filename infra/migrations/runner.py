@@ -12,6 +12,7 @@ import psycopg
 from infra.errors import ConfigurationError, TransientError
 from infra.postgres.pool import Database
 from infra.read_models.base import ReadModel
+from infra.read_models.postgres import create_statements
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def create_read_models(connection: psycopg.Connection[Any], read_models: Sequenc
         with connection.transaction():
             known = connection.execute("SELECT version FROM mesh.read_models WHERE projection = %s", (model.name,)).fetchone()
             if known is None:
-                connection.execute(model.create_statements(model.schema))
+                connection.execute(create_statements(model, model.schema))
                 connection.execute("INSERT INTO mesh.read_models (projection, version) VALUES (%s, %s)", (model.name, model.version))
 
 

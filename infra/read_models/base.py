@@ -1,8 +1,7 @@
 """What a read model is: its tables and the pure functions from events to row changes; and how the changes of a batch are merged.
 
-A projection function answers `Insert` (a whole row) or `Change` (some columns of a row that exists). Merging keeps one change
-a row and batch, so
-that a batch is a handful of statements whatever its size.
+A projection function answers `Insert` (a whole row) or `Change` (some columns of a row that exists). Merging keeps one change a row
+and batch, so that a batch is a handful of statements whatever its size.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 
 from contracts.envelope import RecordedEvent
 from contracts.message import Event
-from infra.postgres.sql_files import read_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +69,6 @@ class ReadModel:
     def next_schema(self) -> str:
         """The schema in which a rebuild makes the next version."""
         return f"read_{self.name}_next"
-
-    def create_statements(self, schema: str) -> bytes:
-        """SQL that makes the schema and the tables."""
-        return f"CREATE SCHEMA {schema};\n".encode() + read_sql(self.package, "schema.sql", schema)
 
     def changes(self, recorded: RecordedEvent) -> list[RowChange]:
         """The row changes of one event; an event that the model does not use has none. Raises what decoding or the function raises."""

@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from contracts.envelope import RecordedEvent, encode_stored
 from infra.postgres.arrays import COLUMN_TYPES
 from infra.postgres.pool import Database
+from infra.postgres.sql_files import read_sql
 from infra.read_models.base import ReadModel, RowChange, RowSet, merge
 
 LOAD_CHECKPOINTS = b"""
@@ -32,6 +33,11 @@ ON CONFLICT DO NOTHING
 """  # noqa: E501
 PARKED_AGGREGATES = b"SELECT DISTINCT aggregate_id FROM mesh.parked_events WHERE projection = %(projection)s"
 DEFINITION = b"SELECT version FROM mesh.read_models WHERE projection = %(projection)s"
+
+
+def create_statements(model: ReadModel, schema: str) -> bytes:
+    """SQL that makes a schema and the model's tables in it."""
+    return f"CREATE SCHEMA {schema};\n".encode() + read_sql(model.package, "schema.sql", schema)
 
 
 class Checkpoint(NamedTuple):

@@ -24,7 +24,7 @@ from infra.event_store.base import EventStore
 from infra.postgres.pool import Database
 from infra.read_models.apply import apply_events
 from infra.read_models.base import ReadModel, Table
-from infra.read_models.postgres import PARK, ParkedEvent, ReadModelWriter
+from infra.read_models.postgres import PARK, ParkedEvent, ReadModelWriter, create_statements
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Rebuild:
         model = self._model
         await connection.execute(f"DROP SCHEMA IF EXISTS {model.next_schema} CASCADE")
         await connection.execute(f"DROP SCHEMA IF EXISTS {model.schema}_old CASCADE")
-        await connection.execute(model.create_statements(model.next_schema))
+        await connection.execute(create_statements(model, model.next_schema))
 
     async def _fold_most(self, progress: Progress) -> None:
         while True:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from infra.errors import DataError
 from infra.event_store.base import AggregateAppend, AppendMode, EventStore, LoadedStream, OutcomeKind, Refusal, StreamQuery
 from infra.resilience.retry import TransientRetry, delay_ms
-from infra.runtime.decide import BatchContext, Decision, decide_aggregate, unreadable_letter
+from infra.runtime.decide import BatchContext, CachedState, Decision, decide_aggregate, unreadable_letter
 from infra.runtime.decode import Incoming, Unreadable
 from infra.runtime.state_cache import StateCache
 from infra.telemetry.metrics import Metrics
@@ -22,6 +22,16 @@ logger = logging.getLogger(__name__)
 
 # After this many rounds without success an aggregate's conflicts are treated like a transient failure: wait, then decide again.
 ROUNDS_WITHOUT_WAIT = 3
+
+
+class Basis(NamedTuple):
+    """What an aggregate is decided on: the state that was cached when its stream was asked for, and what the store answered to that.
+
+    Taken together: the cache may move while the store answers, because a redrive uses it at the same time.
+    """
+
+    cached: CachedState
+    loaded: LoadedStream
 
 
 @dataclass(slots=True)
@@ -79,15 +89,15 @@ class BatchProcessor:
         groups: list[Group],
         unreadable: Sequence[Unreadable],
         retry: TransientRetry,
-        probing: Callable[[Incoming], bool],
+        probing: Callable[[Incoming], bool] | None = None,
     ) -> None:
-        """Bring every command of the groups to its outcome and park what is unreadable."""
+        """Bring every command of the groups to its outcome and park what is unreadable. `probing` names records to note before trying."""
         alone = [self._alone(context, record) for record in unreadable]
         if not groups and alone:
             await retry("append", lambda: self._store.append(alone))
         while groups:
-            loaded = await retry("load", lambda: self._store.load(self._queries(groups)))  # noqa: B023 - awaited before the next round
-            decisions = [await self._decide(context, group, loaded[group.aggregate_id], probing, retry) for group in groups]
+            bases = await self._load(groups, retry)
+            decisions = [await self._decide(context, group, basis, probing, retry) for group, basis in zip(groups, bases, strict=True)]
             refused = await self._append(groups, decisions, alone, retry)
             alone = []
             groups = await self._next_round(groups, decisions, refused, retry)
@@ -97,48 +107,50 @@ class BatchProcessor:
         letter = unreadable_letter(context, record.record, record.error_type, record.reason)
         return AggregateAppend("", 0, dead_letters=[letter])
 
-    def _queries(self, groups: list[Group]) -> list[StreamQuery]:
-        cache = self._cache
-        return [
-            StreamQuery(group.aggregate_id, cache.get(group.aggregate_id).version, [item.metadata.message_id for item in group.items])
-            for group in groups
+    async def _load(self, groups: list[Group], retry: TransientRetry) -> list[Basis]:
+        cached = [self._cache.get(group.aggregate_id) for group in groups]
+        queries = [
+            StreamQuery(group.aggregate_id, state.version, [item.metadata.message_id for item in group.items])
+            for group, state in zip(groups, cached, strict=True)
         ]
+        loaded = await retry("load", lambda: self._store.load(queries))
+        return [Basis(state, loaded[group.aggregate_id]) for group, state in zip(groups, cached, strict=True)]
 
     async def _decide(
-        self, context: BatchContext, group: Group, loaded: LoadedStream, probing: Callable[[Incoming], bool], retry: TransientRetry
+        self, context: BatchContext, group: Group, basis: Basis, probing: Callable[[Incoming], bool] | None, retry: TransientRetry
     ) -> Decision:
-        if group.mode is AppendMode.APPLY and not loaded.parked and probing(group.items[0]):
-            await self._probe(context, group, loaded, retry)
+        if probing is not None and group.mode is AppendMode.APPLY and not basis.loaded.parked and any(map(probing, group.items)):
+            await self._probe(context, group, basis, retry)
         items = group.items[:1] if group.single else group.items
-        decision = self._decide_group(context, group, items, loaded)
+        decision = self._decide_group(context, group, items, basis)
         if group.single:
             decision.waiting.extend(group.items[1:])
         return decision
 
-    def _decide_group(self, context: BatchContext, group: Group, items: Sequence[Incoming], loaded: LoadedStream) -> Decision:
+    def _decide_group(self, context: BatchContext, group: Group, items: Sequence[Incoming], basis: Basis) -> Decision:
         return decide_aggregate(
             context,
             group.aggregate_id,
             items,
-            loaded,
-            self._cache.get(group.aggregate_id),
+            basis.loaded,
+            basis.cached,
             attempts_before_parking=self._limit,
             mode=group.mode,
             head=group.head,
         )
 
-    async def _probe(self, context: BatchContext, group: Group, loaded: LoadedStream, retry: TransientRetry) -> None:
+    async def _probe(self, context: BatchContext, group: Group, basis: Basis, retry: TransientRetry) -> None:
         """After a crash: note each record before trying it, so that the one that kills its worker is known when it has done so again."""
         probed: list[Incoming] = []
         for count, item in enumerate(group.items, start=1):
-            if item.metadata.message_id in loaded.known or item.attempts:
+            if item.metadata.message_id in basis.loaded.known or item.attempts:
                 continue
             attempts = await retry("attempts", lambda: self._ledger.count(item, "in work when its worker died"))  # noqa: B023
             if attempts > self._limit:
                 item.attempts = attempts - 1
                 item.defect = WorkerDied(f"its worker died {attempts - 1} times while it was in work")
                 return
-            self._decide_group(context, group, [replace(given) for given in group.items[:count]], loaded)
+            self._decide_group(context, group, [replace(given) for given in group.items[:count]], basis)
             probed.append(item)
         if probed:
             await retry("attempts", lambda: self._ledger.forget(probed))
@@ -146,7 +158,7 @@ class BatchProcessor:
     async def _append(
         self, groups: list[Group], decisions: list[Decision], alone: list[AggregateAppend], retry: TransientRetry
     ) -> dict[str, Refusal]:
-        appends = [decision.append for decision in decisions if decision.append.outcomes] + alone
+        appends = [decision.append for decision in decisions if decision.to_append] + alone
         if not appends:
             return {}
         started = time.perf_counter()
@@ -165,7 +177,7 @@ class BatchProcessor:
         for letter in alone:
             await retry("append", lambda: self._store.append([letter]))  # noqa: B023
         for group, decision in zip(groups, decisions, strict=True):
-            if not decision.append.outcomes:
+            if not decision.to_append:
                 continue
             try:
                 refused.update(await retry("append", lambda: self._store.append([decision.append])))  # noqa: B023

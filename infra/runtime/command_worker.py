@@ -97,7 +97,16 @@ class CommandWorker:
             commands_topic(context),
             settings.attempts_before_parking,
         )
-        self._redrive = Redrive(self._store, self._database, self._commands, self._processor, self._batch_context, telemetry.metrics)
+        self._redrive = Redrive(
+            self._store,
+            self._database,
+            self._commands,
+            self._processor,
+            self._attempts,
+            self._batch_context,
+            telemetry.metrics,
+            settings.attempts_before_parking,
+        )
         self._event_ids = uuid4_texts()
         self._last_attempt = time.monotonic()
         self._stopping = asyncio.Event()
@@ -109,6 +118,8 @@ class CommandWorker:
         # dropped, because a batch given back must not be overtaken by a later one of its partition.
         self._revoking = False
         self._probing: dict[TopicPartition, int] = {}
+        # Set while it is known how the partitions were left: the first batch waits for that, because it may hold the record that killed.
+        self._taken = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
         self._broken: asyncio.Future[None] | None = None
         self._checks: list[HealthCheck] = []
@@ -184,6 +195,7 @@ class CommandWorker:
     async def _assigned(self, partitions: set[TopicPartition]) -> None:
         self._telemetry.metrics.rebalances_total.labels(group=self._group).inc()
         self._mine = set(partitions)
+        self._taken.clear()
         self._abandon.clear()
         self._revoking = False
         try:
@@ -192,6 +204,8 @@ class CommandWorker:
             # Without the database nothing can be handled either; the records of a crash are then looked at one by one to be safe.
             logger.warning("owners of partitions unknown, replaying record by record: %s", error)
             crashed = set(partitions)
+        finally:
+            self._taken.set()
         self._probing = dict.fromkeys(crashed, self._settings.batch_max_records)
         if crashed:
             logger.warning("%d partitions were left by a crash: their next records are tried one by one", len(crashed))

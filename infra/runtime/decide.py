@@ -68,6 +68,11 @@ class Decision:
     waiting: list[Incoming] = field(default_factory=list)
     defect: BaseException | None = None
 
+    @property
+    def to_append(self) -> bool:
+        """Whether something is to be written: outcomes, or the end of a redrive whose command has its outcome already."""
+        return bool(self.append.outcomes) or (self.append.mode is AppendMode.REDRIVE and not self.waiting)
+
 
 def rebuild(aggregate_type: AggregateType, cached: CachedState, loaded: LoadedStream) -> CachedState:
     """Fold the loaded events onto the cached state. Raises what a broken event raises: a defect of this aggregate."""

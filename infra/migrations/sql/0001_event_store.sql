@@ -96,7 +96,8 @@ CREATE TABLE {schema}.partition_owners (
 
 -- Which of the given aggregates may not be written now, and why: 'version' (the stream has moved), 'known' (a command has an outcome by
 -- now), 'parked' (it has parked records), 'not_parked' (it has none any more), 'not_head' (another record is its head). Called by append
--- under the lock. modes: 0 apply, 1 park behind, 2 redrive of the dead letter heads[i]; the arrays are parallel, agg is 1-based.
+-- under the lock. modes: 0 apply, 1 park behind, 2 redrive of the dead letter heads[i]; the arrays are parallel, agg is 1-based. A dead letter
+-- that nobody could read belongs to no aggregate: its turn is when the one that it is found to be of has no parked records.
 CREATE FUNCTION {schema}.refused(
     ids text[], versions bigint[], modes smallint[], heads bigint[], command_aggs int[], command_ids text[]
 ) RETURNS TABLE (agg int, reason text) LANGUAGE sql STABLE AS $function$
@@ -113,13 +114,15 @@ CREATE FUNCTION {schema}.refused(
     SELECT a.ord::int, CASE a.mode WHEN 0 THEN 'parked' WHEN 1 THEN 'not_parked' ELSE 'not_head' END
     FROM unnest(ids, modes, heads) WITH ORDINALITY AS a (id, mode, head, ord)
     LEFT JOIN LATERAL (
-        SELECT d.position, d.status FROM {schema}.dead_letters d
+        SELECT d.position FROM {schema}.dead_letters d
         WHERE d.aggregate_id = a.id AND d.status IN ('parked', 'requeued') ORDER BY d.position LIMIT 1
     ) w ON true
     WHERE CASE a.mode
         WHEN 0 THEN w.position IS NOT NULL
         WHEN 1 THEN w.position IS NULL
-        ELSE w.position IS DISTINCT FROM a.head OR w.status <> 'requeued' END
+        ELSE NOT EXISTS (
+            SELECT 1 FROM {schema}.dead_letters h WHERE h.position = a.head AND h.status = 'requeued'
+            AND CASE WHEN h.aggregate_id IS NULL THEN w.position IS NULL ELSE h.aggregate_id = a.id AND h.position = w.position END) END
 $function$;
 
 -- The whole outcome of a batch in one transaction. Aggregates that `refused` names are left out as a whole and returned with the
@@ -259,7 +262,9 @@ BEGIN
             RETURNING 1
         ), again AS (
             UPDATE {schema}.dead_letters d SET status = 'parked', cause = w.cause, error_type = w.error_type,
-                   error_message = w.error_message, stack = w.stack, attempts = d.attempts + w.attempts, handler_version = w.handler_version
+                   error_message = w.error_message, stack = w.stack, attempts = d.attempts + w.attempts, handler_version = w.handler_version,
+                   aggregate_id = coalesce(d.aggregate_id, ids[w.agg]), command_id = coalesce(d.command_id, w.command_id),
+                   type_name = coalesce(d.type_name, w.type_name)
             FROM wanted w
             WHERE d.topic = w.topic AND d.partition = w.partition AND d.record_offset = w.record_offset AND d.status = 'requeued'
             RETURNING 1
