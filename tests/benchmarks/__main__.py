@@ -1,0 +1,116 @@
+"""`make bench`: raw pipeline and product by turns on the same servers; prints tables and ratios, writes JSON on request."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import report
+from tests.benchmarks.arena import AnotherRun, Servers, servers
+from tests.benchmarks.children import ChildFailed
+from tests.benchmarks.latency import latency_round
+from tests.benchmarks.measure import machine_facts
+from tests.benchmarks.pipelines import TooSlow
+from tests.benchmarks.throughput import Round, throughput_round
+
+QUICK_COMMANDS, FULL_COMMANDS = 40_000, 100_000
+QUICK_ROUNDS, FULL_ROUNDS = 2, 5
+QUICK_SECONDS, FULL_SECONDS = 6.0, 20.0
+
+
+def say(message: str) -> None:
+    """Progress, apart from the answer."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class Bench:
+    """One run: the chosen benchmarks on one set of servers."""
+
+    def __init__(self, found: Servers, chosen: argparse.Namespace) -> None:
+        self._servers = found
+        self._chosen = chosen
+        self._full = chosen.full
+        self.results: dict[str, Any] = {}
+
+    def throughput(self) -> None:
+        """Raw and product by turns."""
+        count = self._chosen.commands or (FULL_COMMANDS if self._full else QUICK_COMMANDS)
+        kinds = ["raw", "product"] + (["raw+history"] if self._chosen.raw_history else [])
+        rounds: list[Round] = []
+        for number in range(self._chosen.rounds or (FULL_ROUNDS if self._full else QUICK_ROUNDS)):
+            for kind in kinds:
+                done = throughput_round(self._servers, kind, count)
+                say(f"round {number + 1}: {kind} {done.rate:,.0f} commands/s")
+                rounds.append(done)
+        self.results["throughput"] = rounds
+        self.results["ratios"] = report.show_throughput(rounds)
+
+    def latency(self) -> None:
+        """Both pipelines at shares of the product's top rate."""
+        seconds = FULL_SECONDS if self._full else QUICK_SECONDS
+        top = self._chosen.top_rate or self._top_rate()
+        found = []
+        for kind in ("product", "raw"):
+            say(f"latency of {kind} at shares of {top:,.0f} commands/s")
+            found += latency_round(self._servers, kind, top, seconds)
+        self.results["latency"] = found
+        report.show_latency(found)
+
+    def _top_rate(self) -> float:
+        middle = report.medians(self.results.get("throughput", []), "product")
+        return middle.rate if middle else throughput_round(self._servers, "product", QUICK_COMMANDS).rate
+
+    def all(self) -> dict[str, Callable[[], None]]:
+        """Every benchmark by its name, in the order in which they run."""
+        return {"throughput": self.throughput, "latency": self.latency}
+
+
+NAMES = ("throughput", "latency")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Benchmarks of AgentMesh beside a raw pipeline.")
+    size = made.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="a few minutes (the default)")
+    size.add_argument("--full", action="store_true", help="more rounds and larger counts")
+    made.add_argument("--only", metavar="NAME", action="append", choices=NAMES, help=f"one of: {', '.join(NAMES)}; may be repeated")
+    made.add_argument("--commands", type=int, help="commands of a throughput round")
+    made.add_argument("--rounds", type=int, help="throughput rounds of each pipeline")
+    made.add_argument("--top-rate", type=float, help="the rate that the shares of the latency benchmark refer to")
+    made.add_argument("--raw-history", action="store_true", help="also a raw pipeline that writes the history row, for the second ratio")
+    made.add_argument("--json", type=Path, help="write everything to this file")
+    made.add_argument("--keep", action="store_true", help="leave the benchmark's servers running")
+    return made
+
+
+def main() -> int:
+    """Exit code 0: measured (whatever the figures), 1: something broke, 130: interrupted."""
+    chosen = parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    facts = machine_facts()
+    try:
+        with servers(say, keep=chosen.keep) as found:
+            bench = Bench(found, chosen)
+            for name, work in bench.all().items():
+                if name in (chosen.only or NAMES):
+                    say(f"— {name}")
+                    work()
+    except (AnotherRun, ChildFailed, TooSlow, RuntimeError) as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    report.show_facts(facts)
+    if chosen.json:
+        report.write_json(chosen.json, facts, bench.results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
