@@ -95,24 +95,33 @@ class RowSet:
 
 
 def merge(tables: Sequence[Table], changes: Iterable[RowChange]) -> list[RowSet]:
-    """Merge the changes of a batch, in event order, to one change a row; grouped by table, kind and columns; inserts first."""
+    """Merge the changes of a batch, in event order, to one change a row; grouped by table, kind and columns; inserts first.
+
+    Values are only copied where a second change of the same row is merged into them.
+    """
     by_name = {table.name: table for table in tables}
-    rows: dict[tuple[Any, ...], tuple[bool, dict[str, Any]]] = {}
+    inserted: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    changed: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for change in changes:
-        table = by_name[change.table]
         values = change.values
-        key = (table.name, *[values[column] for column in table.key])
-        before = rows.get(key)
-        if before is None or isinstance(change, Insert):
-            rows[key] = (isinstance(change, Insert), dict(values))
+        key = (change.table, *[values[column] for column in by_name[change.table].key])
+        if isinstance(change, Insert):
+            inserted[key] = values
+        elif key in inserted:
+            inserted[key] = {**inserted[key], **values}
+        elif key in changed:
+            changed[key] = {**changed[key], **values}
         else:
-            before[1].update(values)
-    sets: dict[tuple[Any, ...], RowSet] = {}
-    for (name, *_), (insert, values) in rows.items():
-        columns = tuple(sorted(values))
-        group = (name, insert, columns)
-        row_set = sets.get(group)
+            changed[key] = values
+    return [*_row_sets(by_name, inserted, insert=True), *_row_sets(by_name, changed, insert=False)]
+
+
+def _row_sets(by_name: Mapping[str, Table], rows: Mapping[tuple[Any, ...], Mapping[str, Any]], *, insert: bool) -> Iterable[RowSet]:
+    sets: dict[tuple[str, tuple[str, ...]], RowSet] = {}
+    for key, values in rows.items():
+        columns = tuple(values)
+        row_set = sets.get((key[0], columns))
         if row_set is None:
-            row_set = sets[group] = RowSet(by_name[name], insert, columns)
+            row_set = sets[key[0], columns] = RowSet(by_name[key[0]], insert, columns)
         row_set.rows.append(values)
-    return sorted(sets.values(), key=lambda row_set: not row_set.insert)
+    return sets.values()
