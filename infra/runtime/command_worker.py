@@ -239,6 +239,7 @@ class CommandWorker:
             return
         self._idle.clear()
         try:
+            await self._taken.wait()
             mine = [record for record in records if TopicPartition(record.topic, record.partition) in self._mine]
             if mine:
                 await self._settle(mine)
@@ -278,27 +279,29 @@ class CommandWorker:
             links=links,
             attributes={"messaging.batch.message_count": len(records), "messaging.consumer.group.name": self._group},
         ):
-            await self._processor.settle(
-                self._batch_context(), list(groups.values()), unreadable, self._retry(self._abandon), self._is_probing
-            )
+            probing = self._is_probing if self._probing else None
+            await self._processor.settle(self._batch_context(), list(groups.values()), unreadable, self._retry(self._abandon), probing)
         if unreadable:
             metrics.dead_letters_total.labels(topic=commands_topic(self.context)).inc(len(unreadable))
-        self._done(records)
+        self._offsets.done(records)
+        if self._probing:
+            await self._probed(records)
         metrics.batch_records.labels(group=self._group).observe(len(records))
         metrics.handle_duration_seconds.labels(group=self._group).observe(time.perf_counter() - started)
 
-    def _done(self, records: list[ConsumerRecord]) -> None:
-        self._offsets.done(records)
-        for record in records if self._probing else ():
+    async def _probed(self, records: list[ConsumerRecord]) -> None:
+        """Commit at once: should the next batch hold the record that kills, the next start begins with it and tries it one by one."""
+        for record in records:
             partition = TopicPartition(record.topic, record.partition)
             left = self._probing.get(partition)
             if left is not None:
                 self._probing[partition] = left - 1
                 if left <= 1:
                     del self._probing[partition]
+        await self._offsets.commit()
 
     def _is_probing(self, item: Incoming) -> bool:
-        return bool(self._probing) and TopicPartition(item.record.topic, item.record.partition) in self._probing
+        return TopicPartition(item.record.topic, item.record.partition) in self._probing
 
     def _batch_context(self) -> BatchContext:
         now, text = now_texts()

@@ -39,6 +39,8 @@ class CachedState(NamedTuple):
 
 
 NEW_AGGREGATE = CachedState(None, 0)
+LAST_TIMESTAMP_MS = 253_402_300_799_000
+"""The last second of the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +200,17 @@ def _events_of(context: BatchContext, item: Incoming, state: Any) -> tuple[tuple
     command, metadata = item.command, item.metadata
     assert command is not None
     decide = context.aggregate_type.decisions[type(command)]
-    record_time = datetime.fromtimestamp(item.record.timestamp / 1000, UTC)
     decided = decide(
         state,
         command,
-        DecisionContext(context.now, record_time, command.tenant_id, metadata.auth_type, metadata.auth_id, metadata.message_id),
+        DecisionContext(
+            context.now,
+            _record_time(context, item.record.timestamp),
+            command.tenant_id,
+            metadata.auth_type,
+            metadata.auth_id,
+            metadata.message_id,
+        ),
     )
     stored = []
     evolve = context.aggregate_type.evolve
@@ -217,6 +225,11 @@ def _events_of(context: BatchContext, item: Incoming, state: Any) -> tuple[tuple
             )
         stored.append(NewEvent(event.type_name, encoded))
     return tuple(stored), state
+
+
+def _record_time(context: BatchContext, timestamp_ms: int) -> datetime:
+    """When the record was written; the time of the handling for a timestamp that is none, which any client may send."""
+    return datetime.fromtimestamp(timestamp_ms / 1000, UTC) if 0 <= timestamp_ms <= LAST_TIMESTAMP_MS else context.now
 
 
 def _event_metadata(context: BatchContext, item: Incoming, type_name: str) -> Metadata:

@@ -76,7 +76,14 @@ class EnvelopeMismatch(DomainError):
 
 
 def decode_record(record: KafkaRecord, commands: Mapping[str, type[Command]]) -> Incoming | Unreadable:
-    """Decode one record of a context whose command types are `commands`. Never raises for bad input."""
+    """Decode one record of a context whose command types are `commands`. Never raises: what fails in reading it parks the record alone."""
+    try:
+        return _decode(record, commands)
+    except Exception as error:  # a defect of the reader must not stop the records behind this one
+        return Unreadable(record, type(error).__name__, f"reading it failed: {error}")
+
+
+def _decode(record: KafkaRecord, commands: Mapping[str, type[Command]]) -> Incoming | Unreadable:
     try:
         metadata, data = parse_command(record.key, record.value, record.headers, record.timestamp)
     except UnreadableEnvelope as error:

@@ -22,6 +22,7 @@ class OffsetTracker:
     def __init__(self, subscription: BatchSubscription) -> None:
         self._subscription = subscription
         self._done: dict[TopicPartition, int] = {}
+        self._committing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -48,9 +49,14 @@ class OffsetTracker:
 
     async def commit(self) -> None:
         """Commit what is done now; what cannot be committed is kept for the next time."""
-        offsets, self._done = self._done, {}
-        if offsets and not await self._subscription.commit(offsets):
-            self._done = {**offsets, **self._done}
+        async with self._committing:
+            offsets, self._done = self._done, {}
+            committed = not offsets
+            try:
+                committed = committed or await self._subscription.commit(offsets)
+            finally:
+                if not committed:
+                    self._done = {**offsets, **self._done}
 
     async def _run(self) -> None:
         while True:

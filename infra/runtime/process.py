@@ -97,6 +97,9 @@ def main(builders: Mapping[str, Build], settings: MeshSettings | None = None, *,
             code = runner.run(build_and_run(settings))
             # Closing the loop waits for every task and thread left; one that never ends must not keep the process.
             _watch_thread(CLOSE_SECONDS)
+    except Exception:
+        telemetry.logger.exception("the process failed")
+        return EXIT_FAILED
     finally:
         faulthandler.cancel_dump_traceback_later()
         flush_logs()
@@ -203,7 +206,8 @@ class _Process:
             if self._stop.is_set():
                 return 0, grace
             if watch.done():
-                return self._hung(watch.result()), STUCK_GRACE_SECONDS
+                error = watch.exception()
+                return (self._died("liveness cannot be judged", error) if error else self._hung(watch.result())), STUCK_GRACE_SECONDS
             ended, worker = next((task, worker) for task, worker in failures.items() if task.done())
             return self._died(f"worker {worker.name} died", ended.exception()), grace
         finally:
@@ -246,6 +250,7 @@ class _Process:
     async def _drain(self, seconds: float) -> bool:
         """Stop every worker at once; True when all of them ended in time and without an error."""
         self._phase = "draining"
+        _watch_thread(seconds + 2 * CLOSE_SECONDS)  # the process ends in time, even when a worker blocks the loop
         stopping = {self._task(worker.stop(), f"stop-{worker.name}"): worker for worker in self._touched}
         if not stopping:
             return True
