@@ -82,7 +82,7 @@ def _reason(cls: type[Message], data: bytes, error: pydantic.ValidationError) ->
     if error.errors(include_url=False, include_input=False, include_context=False)[0]["type"] != "json_invalid":
         return error
     try:
-        parsed = json.loads(data, parse_constant=_refuse_constant)
+        parsed = json.loads(data.decode(), parse_constant=_refuse_constant)
         cls.__pydantic_validator__.validate_python(parsed)
     except pydantic.ValidationError as specific:
         return specific
