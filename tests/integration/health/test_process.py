@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from infra.errors import EXIT_CONFIGURATION, ConfigurationError
-from infra.runtime.process import _configuration_error, _stacks, run_process
+from infra.runtime.process import _configuration_error, _loop_factory, _stacks, run_process
 from infra.runtime.run_file import RunFile, replica_name
 from infra.settings import SettingsError, load_settings
 from infra.telemetry.telemetry import Telemetry
@@ -108,7 +108,7 @@ def test_a_signal_drains_every_worker_and_exits_with_0(toys: Any, number: signal
     assert not toy.run_file.exists()
 
 
-def wait_until(check: Any, seconds: float = 0.25) -> bool:
+def wait_until(check: Any, seconds: float = 0.75) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if check():
@@ -178,7 +178,13 @@ def test_wrong_settings_and_a_taken_port_exit_with_78(toys: Any) -> None:
 
 @pytest.mark.parametrize(
     ("behaviour", "text"),
-    [("die", "worker toy died"), ("end", "worker toy died: it ended without being asked to"), ("broken-start", "did not start")],
+    [
+        ("die", "worker toy died"),
+        ("end", "worker toy died: it ended without being asked to"),
+        ("broken-start", "did not start"),
+        ("broken-build", "the process failed"),
+        ("no-attempts", "liveness cannot be judged"),
+    ],
 )
 def test_a_worker_that_dies_ends_the_process_non_zero_after_draining_the_others(toys: Any, behaviour: str, text: str) -> None:
     code, lines, err = toys(behaviour).ended()
@@ -186,7 +192,7 @@ def test_a_worker_that_dies_ends_the_process_non_zero_after_draining_the_others(
     (line,) = said(lines, text)
     assert line["level"] == "error"
     assert behaviour == "end" or line["exception"]["type"] == "RuntimeError"
-    assert said(lines, "other drained") or behaviour == "broken-start"
+    assert said(lines, "other drained") or behaviour.startswith("broken")
 
 
 def test_a_worker_that_cannot_stop_is_an_unclean_end(toys: Any) -> None:
@@ -211,6 +217,22 @@ def test_an_event_loop_that_is_blocked_ends_the_process_with_the_stacks_of_all_t
     code, _, err = toys("block").ended()
     assert code == 1
     assert "toy_process.py" in err
+
+
+@pytest.mark.slow
+def test_a_worker_that_blocks_the_loop_while_stopping_does_not_keep_the_process(toys: Any) -> None:
+    toy = toys("stop-blocks", AGENTMESH_GRACE_SECONDS="1")
+    toy.wait_ready()
+    toy.process.terminate()
+    code, _, err = toy.ended(20)
+    assert code == 1
+    assert "toy_process.py" in err
+
+
+def test_a_platform_without_uvloop_runs_on_asyncios_own_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _loop_factory() is not None
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert _loop_factory() is None
 
 
 def test_the_replicas_name_comes_from_its_supervisor_and_is_fit_for_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

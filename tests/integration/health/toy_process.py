@@ -53,7 +53,9 @@ class ToyWorker:
 
     async def stop(self) -> None:
         self._stopping.set()
-        await asyncio.sleep(60 if self._behaviour == "stop-hangs" else 0.3)
+        if self._behaviour == "stop-blocks":
+            time.sleep(60)  # noqa: ASYNC251 - the misbehaviour under test
+        await asyncio.sleep(60 if self._behaviour == "stop-hangs" else 0.8)
         if self._behaviour == "stop-fails":
             raise RuntimeError("cannot stop")
         logging.getLogger("toy").info("%s drained", self.name)
@@ -67,6 +69,8 @@ class ToyWorker:
         return []
 
     def last_attempt(self) -> float:
+        if self._behaviour == "no-attempts":
+            raise RuntimeError("a defect")
         return self._attempt
 
 
@@ -74,6 +78,8 @@ def run(behaviour: str) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def build(name: str, settings: MeshSettings, telemetry: Telemetry) -> ToyWorker:
+        if behaviour == "broken-build":
+            raise RuntimeError("a defect")
         if behaviour == "refuse-build":
             raise ConfigurationError("DATABASE_URL is not set.")
         return ToyWorker(name, behaviour if name == "toy" else "work")

@@ -133,3 +133,7 @@ async def test_a_server_that_cannot_start_says_so(served: Served, monkeypatch: p
     with pytest.raises(OSError, match="no"):
         await broken.start()
     broken._socket.close()
+
+
+async def test_a_server_that_was_never_started_can_be_closed() -> None:
+    await Served().server.stop()

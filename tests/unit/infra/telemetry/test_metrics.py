@@ -137,3 +137,8 @@ def test_a_timing_inside_a_recorded_span_names_its_trace_as_exemplar() -> None:
         pass
     tracing.shutdown(1)
     assert f'# {{trace_id="{span.get_span_context().trace_id:032x}"}}' in generate_latest(metrics.registry).decode()
+
+
+def test_a_metric_that_was_not_bounded_behaves_as_usual() -> None:
+    counter = BoundedCounter("plain", "Plain.", ("name",), registry=None)
+    assert counter.labels("a") is counter.labels(name="a")
