@@ -41,7 +41,7 @@ class _Comparison:
             for name in sorted((required_before - required_after) & after.keys()):
                 yield f"{path}{name} is no longer always there"
         if old.get("additionalProperties") is not False and new.get("additionalProperties") is False:
-            yield f"{path or 'the message'} refuses further fields now"
+            yield f"{path.rstrip('.') or 'the message'} refuses further fields now"
         for name in sorted(before.keys() & after.keys()):
             yield from self._of_fields(before[name], after[name], f"{path}{name}")
 
@@ -63,7 +63,7 @@ class _Comparison:
 
     def _of_branches(self, old: Schema, new: Schema, path: str) -> Iterator[str]:
         yield from _narrowed(old, new, path)
-        if "properties" in old or "properties" in new:
+        if "object" in (_kind(old), _kind(new)):
             yield from self.of_objects(old, new, f"{path}.")
         if "items" in new:
             yield from self._of_fields(old.get("items", {}), new["items"], f"{path}[]")

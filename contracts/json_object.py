@@ -72,8 +72,6 @@ def _freeze_dict(value: Mapping[Any, Any], depth: int) -> FrozenDict:
 
 
 def _freeze_mixed(value: Mapping[Any, Any], depth: int) -> FrozenDict:
-    if depth > MAX_DEPTH:
-        raise PydanticCustomError("json_depth", "Input should be nested at most {limit} levels deep", {"limit": MAX_DEPTH})
     frozen: dict[str, Any] = {}
     for key, item in value.items():
         if type(key) is not str or "\0" in key:

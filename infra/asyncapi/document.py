@@ -121,9 +121,11 @@ def _action(messages: Messages) -> str:
 
 
 def _channel(spec: TopicSpec, message_names: list[str]) -> Document:
-    configuration: Document = {"cleanup.policy": [spec.cleanup_policy], "retention.ms": spec.retention_ms}
-    if "max.message.bytes" in spec.config:
-        configuration["max.message.bytes"] = int(spec.config["max.message.bytes"])
+    configuration = {
+        "cleanup.policy": [spec.cleanup_policy],
+        "retention.ms": spec.retention_ms,
+        "max.message.bytes": int(spec.config["max.message.bytes"]),
+    }
     return {
         "address": spec.name,
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in message_names},

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from contracts import ids
 from contracts.errors import BusinessRuleViolation, ConcurrencyConflict, DomainError, ResourceNotFound, ValidationError, shape
 from contracts.json_object import EMPTY, FrozenDict, freeze_object
-from contracts.message import Command, Event
+from contracts.message import Command, Event, UndecodableMessage
 from contracts.registry import COMMANDS, EVENTS, REJECTIONS, by_type_name, commands_of, events_of
 from contracts.rejections import CommandRejected, rejected_type, rejection_id
 from contracts.requests.commands import CreateRequest, StartResearch
+from contracts.requests.events import RequestCreated, RequestDeleted, RequestUpdated
 from contracts.schema_export import EXAMPLES, all_messages, is_command
 from contracts.topics import (
     BROKER_MAX_MESSAGE_BYTES,
@@ -82,6 +83,20 @@ def test_every_event_carries_the_time_of_the_change_and_readers_ignore_unknown_f
     assert any(name.endswith("_at") and field.is_required() for name, field in message_class.model_fields.items())
     extended = {**EXAMPLES[message_class], "added_later": 1}
     assert message_class.from_json(json.dumps(extended).encode()) == message_class(**EXAMPLES[message_class])
+
+
+def test_an_event_nested_beyond_what_the_parser_takes_is_undecodable_even_in_fields_that_are_ignored() -> None:
+    extended = json.dumps({**EXAMPLES[RequestDeleted], "added_later": 1}).replace(": 1}", ": " + "[" * 300 + "]" * 300 + "}")
+    with pytest.raises(UndecodableMessage, match="nested too deep"):
+        RequestDeleted.from_json(extended.encode())
+
+
+def test_events_give_their_metadata_as_json_text_for_a_row() -> None:
+    created = RequestCreated(**EXAMPLES[RequestCreated])
+    assert created.metadata_json() == '{"order_id":"A-1001"}'
+    updated = RequestUpdated(**EXAMPLES[RequestUpdated])
+    assert updated.metadata_json() == '{"order_id":"A-1002"}'
+    assert RequestUpdated(**{**EXAMPLES[RequestUpdated], "metadata": None}).metadata_json() is None
 
 
 def test_commands_and_events_are_separate_types() -> None:

@@ -252,7 +252,20 @@ def test_metadata_of_ten_thousand_characters_is_taken_and_one_more_is_refused(le
 
 @pytest.mark.parametrize(
     "metadata",
-    [[], "text", 1, {"a": "\0"}, {"a\0": 1}, {"a": {"b": ["\0"]}}, {"a": [{"b\0": 1}]}, {"a": float("nan")}, {"a": [float("inf")]}],
+    [
+        [],
+        "text",
+        1,
+        {"a": "\0"},
+        {"f": 1.5, "a\0": 1},
+        {"f": 1.5, "l": ["\0"]},
+        {"a": [[["\0"]]]},
+        {"a\0": 1},
+        {"a": {"b": ["\0"]}},
+        {"a": [{"b\0": 1}]},
+        {"a": float("nan")},
+        {"a": [float("inf")]},
+    ],
 )
 def test_metadata_that_is_no_storable_json_object_is_refused(metadata: object) -> None:
     assert refused_field(metadata=metadata) == "metadata"
