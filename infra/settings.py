@@ -103,6 +103,13 @@ class MeshSettings(BaseSettings):
     health_port: int = Field(0, ge=0, le=65535, description="The port for health and metrics; 0 takes a free one.")
     grace_seconds: float = Field(30.0, gt=0, le=600, description="How long a worker may take to finish its work after SIGTERM.")
 
+    liveness_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Without an attempt of its main loop for this long a worker is not alive; after as long again it ends.",
+    )
+
     batch_max_records: int = Field(500, ge=1, le=10_000, description="The most records that are handled in one transaction.")
     batch_timeout_ms: int = Field(10, ge=1, le=10_000, description="How long a poll waits for the first records of a batch.")
     attempts_before_parking: int = Field(
@@ -123,7 +130,9 @@ class MeshSettings(BaseSettings):
     pool_idle_seconds: float = Field(300.0, gt=0, description="An idle connection above the minimum is closed after this time.")
     pool_max_queries: int = Field(50_000, ge=1, description="A connection is replaced after this many statements.")
 
-    trace_sample_ratio: float = Field(1.0, ge=0.0, le=1.0, description="The share of new traces that is recorded.")
+    trace_sample_ratio: float = Field(
+        0.1, ge=0.0, le=1.0, description="The share of new traces that is recorded; a trace that its sender sampled always is."
+    )
     metrics_label_limit: int = Field(
         1_000, ge=1, description="Values of one metric label that are kept apart; further ones count as `other`."
     )

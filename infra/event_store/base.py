@@ -218,4 +218,3 @@ class EventStore(Protocol):
     async def outcomes(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Outcome]:
         """The recorded outcomes of (aggregate id, command id) pairs; a pair without one is absent."""
         ...
-

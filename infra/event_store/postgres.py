@@ -115,7 +115,8 @@ class PostgresEventStore:
     async def outcomes(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Outcome]:
         """See the port."""
         rows = await self._database.fetch(
-            self._sql["outcomes"], {"aggregates": TextColumn([pair[0] for pair in pairs]), "commands": TextColumn([pair[1] for pair in pairs])}
+            self._sql["outcomes"],
+            {"aggregates": TextColumn([pair[0] for pair in pairs]), "commands": TextColumn([pair[1] for pair in pairs])},
         )
         return {
             (aggregate_id, command_id): Outcome(OUTCOME_KINDS[outcome], code, version, position, payload_hash)

@@ -233,7 +233,8 @@ class Rebuild:
         if sums[0] == sums[1]:
             return []
         old, new = (
-            f"(SELECT {columns} FROM {schema}.{table.name})" for schema in (self._model.schema, self._model.next_schema)  # nosec B608
+            f"(SELECT {columns} FROM {schema}.{table.name})"
+            for schema in (self._model.schema, self._model.next_schema)  # nosec B608
         )
         keys = " || '/' || ".join(f"{key}::text" for key in table.key)
         cursor = await connection.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -53,7 +53,11 @@ class Worker(Protocol):
         """Take nothing new, finish what is in work, release everything; within 30 seconds."""
         ...
 
-    def health_checks(self) -> list[HealthCheck]:
+    async def wait_failed(self) -> None:
+        """Return when the worker has stopped; raise what its background work died of."""
+        ...
+
+    def health_checks(self) -> Sequence[HealthCheck]:
         """The checks of the components that this worker needs."""
         ...
 

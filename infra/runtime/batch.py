@@ -261,4 +261,3 @@ def now_texts() -> tuple[datetime, str]:
     """The time of a batch, and as RFC 3339 text."""
     now = datetime.now(UTC)
     return now, now.isoformat(timespec="microseconds").replace("+00:00", "Z")
-

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from infra.errors import EXIT_CONFIGURATION, ConfigurationError
 from infra.health.base import HealthCheck, SystemHealth, check_all
 from infra.health.cached import CachedCheck
+from infra.runtime.base import Worker
 from infra.runtime.http import HttpServer, build_app
 from infra.runtime.run_file import JOIN, RunFile, replica_name
 from infra.settings import MeshSettings, SettingsError, load_settings
@@ -48,32 +49,10 @@ class ProcessSettings(Protocol):
     def home(self) -> Path: ...
 
 
-class RunnableWorker(Protocol):
-    """A worker as the process sees it (`infra.runtime.base.Worker`)."""
-
-    @property
-    def name(self) -> str: ...
-
-    async def start(self) -> None:
-        """Begin to work. ConfigurationError refuses the whole process; what is transient is the worker's own matter."""
-
-    async def stop(self) -> None:
-        """Take nothing new, finish or give back what is in work, release everything."""
-
-    async def wait_failed(self) -> None:
-        """Return, or raise, when the worker's own tasks have ended without `stop`."""
-
-    def health_checks(self) -> Sequence[HealthCheck]:
-        """The components that this worker needs now."""
-
-    def last_attempt(self) -> float:
-        """`time.monotonic()` of the main loop's last attempt."""
+Build = Callable[[MeshSettings, Telemetry], Worker]
 
 
-Build = Callable[[MeshSettings, Telemetry], RunnableWorker]
-
-
-def main(builders: Mapping[str, Build], settings: MeshSettings | None = None, *, liveness_seconds: float = LIVENESS_SECONDS) -> int:
+def main(builders: Mapping[str, Build], settings: MeshSettings | None = None, *, liveness_seconds: float | None = None) -> int:
     """Build the named workers inside a new event loop and run them to the end; answers the process's exit code.
 
     0 after a signal, 78 with one line on stderr for a configuration that only a person can mend, 1 when a worker died, hung or did not
@@ -90,7 +69,7 @@ def main(builders: Mapping[str, Build], settings: MeshSettings | None = None, *,
             workers = [build(settings, telemetry) for build in builders.values()]
         except (ConfigurationError, SettingsError) as error:
             return _refuse(replica_name(builders), error)
-        return await run_process(workers, settings, telemetry, liveness_seconds=liveness_seconds)
+        return await run_process(workers, settings, telemetry, liveness_seconds=liveness_seconds or settings.liveness_seconds)
 
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -127,7 +106,7 @@ def _watch_thread(seconds: float) -> None:
 
 
 async def run_process(
-    workers: Sequence[RunnableWorker], settings: ProcessSettings, telemetry: Telemetry, *, liveness_seconds: float = LIVENESS_SECONDS
+    workers: Sequence[Worker], settings: ProcessSettings, telemetry: Telemetry, *, liveness_seconds: float = LIVENESS_SECONDS
 ) -> int:
     """Run the workers until a signal comes or one fails; answers the exit code. Call it once per process, in the main thread."""
     return await _Process(workers, settings, telemetry, liveness_seconds).run()
@@ -136,7 +115,7 @@ async def run_process(
 class _Process:
     """The life of one process: starting, running, draining."""
 
-    def __init__(self, workers: Sequence[RunnableWorker], settings: ProcessSettings, telemetry: Telemetry, liveness_seconds: float) -> None:
+    def __init__(self, workers: Sequence[Worker], settings: ProcessSettings, telemetry: Telemetry, liveness_seconds: float) -> None:
         self._workers = workers
         self._settings = settings
         self._telemetry = telemetry
@@ -146,7 +125,7 @@ class _Process:
         self._phase = "starting"
         self._began = time.monotonic()
         self._stop = asyncio.Event()
-        self._touched: list[RunnableWorker] = []
+        self._touched: list[Worker] = []
         self._checks: dict[int, tuple[HealthCheck, CachedCheck]] = {}
 
     async def run(self) -> int:

@@ -266,9 +266,7 @@ class ProjectionWorker:
         self._checkpoints.update(reached)
         self._count(events, applied)
 
-    def _new_events(
-        self, records: list[ConsumerRecord]
-    ) -> tuple[list[RecordedEvent], dict[TopicPartition, Checkpoint], list[str]]:
+    def _new_events(self, records: list[ConsumerRecord]) -> tuple[list[RecordedEvent], dict[TopicPartition, Checkpoint], list[str]]:
         reached: dict[TopicPartition, Checkpoint] = {}
         events: list[RecordedEvent] = []
         links: list[str] = []
@@ -336,7 +334,9 @@ class ProjectionWorker:
         while not self._stopping.is_set():
             lag = self._subscription.lag()
             for partition, count in lag.items():
-                metrics.consumer_lag_messages.labels(group=self._group, topic=partition.topic, partition=str(partition.partition)).set(count)
+                metrics.consumer_lag_messages.labels(group=self._group, topic=partition.topic, partition=str(partition.partition)).set(
+                    count
+                )
             behind = sum(lag.values())
             metrics.projection_lag_events.labels(projection=name).set(behind)
             seconds = max(0.0, datetime.now(UTC).timestamp() - self._last_event_time) if behind and self._last_event_time else 0.0

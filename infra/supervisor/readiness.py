@@ -1,4 +1,4 @@
-"""Asks a worker's own port whether it is ready; used by the supervisor, `agentmesh ps` and `doctor`."""
+"""Asks a worker over its own port: is it ready, how is it, what does it count; used by the supervisor and by the CLI."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def health_of(port: int, host: str = HOST, timeout: float = 8.0) -> dict[str, An
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def metrics_of(port: int, host: str = HOST, timeout: float = 8.0) -> str | None:
+    """The text of `/metrics`, or None when nobody answers."""
+    status, body = _get(port, "/metrics", host, timeout)
+    return body.decode("utf-8", "replace") if status == http.client.OK else None
 
 
 def _get(port: int, path: str, host: str, timeout: float) -> tuple[int, bytes]:

@@ -31,7 +31,8 @@ NEW_IDS = {
     "agent_id": new_agent_id,
     "task_id": new_task_id,
 }
-HEADROOM_BYTES = 64 * 1024
+# What one record may hold, headers and the batch around it left aside.
+MOST_BYTES = BROKER_MAX_MESSAGE_BYTES - 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +105,36 @@ def outgoing_command(
     *,
     key: str | None = None,
     command_id: str | None = None,
-    user: str | None = None,
 ) -> OutgoingCommand:
     """A command as the CLI sends it; the payload is sent as it is, its mistakes are the context's to refuse. Raises WrongUsage."""
-    aggregate_id = str(payload.get(command.aggregate_field, ""))
+    field = command.aggregate_field
+    return outgoing_of_type(settings, command.context, command.type_name, field, payload, key=key, command_id=command_id)
+
+
+def outgoing_of_type(
+    settings: MeshSettings,
+    context: str,
+    type_name: str,
+    aggregate_field: str,
+    payload: Mapping[str, Any],
+    *,
+    key: str | None = None,
+    command_id: str | None = None,
+) -> OutgoingCommand:
+    """The same for a type that need not exist."""
+    aggregate_id = str(payload.get(aggregate_field, ""))
     message_id = command_id or new_command_id()
     tenant_id = str(payload.get("tenant_id", ""))
-    metadata = command_metadata(command.type_name, message_id, aggregate_id, tenant_id, user or operating_user())
+    metadata = command_metadata(type_name, message_id, aggregate_id, tenant_id, operating_user())
     try:
         value = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except ValueError as error:
         raise WrongUsage(f"The payload cannot be written as JSON in UTF-8: {error}.") from None
-    if len(value) > BROKER_MAX_MESSAGE_BYTES - HEADROOM_BYTES:
-        raise WrongUsage(f"The payload has {len(value)} bytes; the broker takes {BROKER_MAX_MESSAGE_BYTES - HEADROOM_BYTES}.")
-    topic = settings.topic_prefix + commands_topic(command.context)
+    if len(value) > MOST_BYTES:
+        raise WrongUsage(f"The payload has {len(value)} bytes; the broker takes {MOST_BYTES}.")
+    topic = settings.topic_prefix + commands_topic(context)
     record = OutgoingRecord(topic, (key or aggregate_id).encode(), value, command_headers(metadata))
-    return OutgoingCommand(command.context, aggregate_id, command.aggregate_field, message_id, tenant_id, command.type_name, record)
+    return OutgoingCommand(context, aggregate_id, aggregate_field, message_id, tenant_id, type_name, record)
 
 
 def command_metadata(type_name: str, command_id: str, aggregate_id: str, tenant_id: str, user: str) -> Metadata:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from services.cli.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from infra.runtime.process import RunnableWorker
+    from infra.runtime.base import Worker
     from infra.settings import MeshSettings
     from infra.telemetry.telemetry import Telemetry
 
@@ -47,13 +47,13 @@ def plan_of(names: Sequence[str]) -> ProcessPlan:
     return ProcessPlan(tuple(dict.fromkeys(services)), None)
 
 
-def builders(plan: ProcessPlan) -> dict[str, Callable[[MeshSettings, Telemetry], RunnableWorker]]:
+def builders(plan: ProcessPlan) -> dict[str, Callable[[MeshSettings, Telemetry], Worker]]:
     """For each worker of the process the function that builds it, in the order in which they start."""
     found = {name: import_module(BUILDERS[name]).build for name in plan.services}
     return found if plan.read_models is None else {**found, **_projections(plan.read_models)}
 
 
-def _projections(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Telemetry], RunnableWorker]]:
+def _projections(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Telemetry], Worker]]:
     from infra.runtime.projection_worker import ProjectionWorker
     from projections.catalogue import read_model, read_models
 
