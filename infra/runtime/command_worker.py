@@ -8,34 +8,23 @@ a command that cannot be processed is parked and stops nothing but its own aggre
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import socket
 import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
 
 from contracts.message import Command
 from contracts.registry import commands_of
 from contracts.rejections import rejected_type
-from contracts.topics import HEALTH_TOPIC, TopicSpec, commands_topic, topics
-from infra.errors import ConfigurationError, TransientError
-from infra.event_store.postgres import PostgresEventStore
-from infra.health.base import HealthCheck
-from infra.health.event_store import EventStoreHealthCheck
-from infra.health.kafka import KafkaHealthCheck
-from infra.health.postgres import PostgresHealthCheck
+from contracts.topics import commands_topic
+from infra.errors import TransientError
 from infra.kafka.subscription import BatchSubscription
-from infra.kafka.topics import verify_topics
-from infra.migrations.runner import check_schema
-from infra.postgres.pool import Database
-from infra.resilience.retry import Abandoned, TransientRetry
+from infra.resilience.retry import Abandoned
 from infra.runtime.attempts import PostgresAttempts
 from infra.runtime.base import AggregateType
 from infra.runtime.batch import BatchProcessor, Group, now_texts
+from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.runtime.decide import BatchContext
 from infra.runtime.decode import Incoming, Unreadable, decode_record
 from infra.runtime.identifiers import uuid4_texts
@@ -53,30 +42,21 @@ REVOKE_SECONDS = 20.0
 MAX_LINKS = 32
 
 
-def process_identity() -> str:
-    """A name of this process that no other one has, for owners of partitions and client ids."""
-    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-
-
-class CommandWorker:
+class CommandWorker(ConnectedWorker):
     """Consumes one context's command topic. See the module's promises; `start` raises ConfigurationError, never for a server
     that is away."""
 
     def __init__(
         self, aggregate_type: AggregateType, context: str, settings: MeshSettings, telemetry: Telemetry, *, cached_aggregates: int = 5_000
     ) -> None:
-        self.name = context
+        super().__init__(context, [context], settings, telemetry)
         self.context = context
         self._aggregate_type = aggregate_type
-        self._settings = settings
-        self._telemetry = telemetry
-        self._identity = process_identity()
         self._group = f"{settings.topic_prefix}agentmesh.{context}"
         self._topic = settings.topic_prefix + commands_topic(context)
         self._commands: dict[str, type[Command]] = dict(commands_of(context))
-        self._database = Database(settings, settings.postgres_dsn, name=f"agentmesh.{context}")
-        self._store = PostgresEventStore(self._database, context)
-        self._attempts = PostgresAttempts(self._database, context, self._group, self._identity)
+        store = self.stores[context]
+        self._attempts = PostgresAttempts(self.database, context, self._group, self.identity)
         self._subscription = BatchSubscription(
             settings,
             settings.kafka_bootstrap,
@@ -85,12 +65,12 @@ class CommandWorker:
             handler=self._handle,
             assigned=self._assigned,
             revoked=self._revoked,
-            member=self._identity,
+            member=self.identity,
             max_records=settings.batch_max_records,
         )
         self._offsets = OffsetTracker(self._subscription)
         self._processor = BatchProcessor(
-            self._store,
+            store,
             StateCache(cached_aggregates),
             self._attempts,
             telemetry.metrics,
@@ -98,8 +78,8 @@ class CommandWorker:
             settings.attempts_before_parking,
         )
         self._redrive = Redrive(
-            self._store,
-            self._database,
+            store,
+            self.database,
             self._commands,
             self._processor,
             self._attempts,
@@ -108,8 +88,6 @@ class CommandWorker:
             settings.attempts_before_parking,
         )
         self._event_ids = uuid4_texts()
-        self._last_attempt = time.monotonic()
-        self._stopping = asyncio.Event()
         self._abandon = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -120,80 +98,42 @@ class CommandWorker:
         self._probing: dict[TopicPartition, int] = {}
         # Set while it is known how the partitions were left: the first batch waits for that, because it may hold the record that killed.
         self._taken = asyncio.Event()
-        self._main: asyncio.Task[None] | None = None
-        self._broken: asyncio.Future[None] | None = None
-        self._checks: list[HealthCheck] = []
 
     # -- life ------------------------------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Open the pool, check schema and topics, subscribe; waits for servers that are away."""
-        await self._database.open()
-        self._checks = [
-            PostgresHealthCheck(self._database.pool),
-            EventStoreHealthCheck(self._store),
-            KafkaHealthCheck(self._settings),
-        ]
-        self._broken = asyncio.get_running_loop().create_future()
-        self._main = asyncio.create_task(self._run(), name=f"{self.name}-worker")
+    def required_topics(self) -> Collection[str]:
+        """The context's command topic."""
+        return {commands_topic(self.context)}
 
-    async def _run(self) -> None:
-        retry = self._retry(self._stopping)
-        with contextlib.suppress(Abandoned):
-            await retry("schema", lambda: check_schema(self._database))
-            await retry("topics", self._verify_topics)
-            await retry("subscribe", self._subscription.start)
-            self._offsets.start()
-            await asyncio.gather(self._redrive.run(self._stopping, self._retry(self._stopping)), self._watch())
+    async def run(self) -> None:
+        """Subscribe; then the subscription hands batches to `_handle`, and this looks for requeued records and reports lag."""
+        await self.retry(self.stopping)("subscribe", self._subscription.start)
+        self._offsets.start()
+        await asyncio.gather(self._redrive.run(self.stopping, self.retry(self.stopping)), self._watch())
 
-    async def _verify_topics(self) -> None:
-        await verify_topics(self._settings.kafka_bootstrap, self._topic_specs(), self._settings.topic_prefix)
+    async def drain(self) -> None:
+        """Take no more records, finish the batch in work or give it back, commit, say goodbye."""
+        await self._finish_batch(self.settings.grace_seconds * DRAIN_SHARE)
+        await self._offsets.stop()
+        await self._say_goodbye(self._mine)
+        await self._subscription.stop()
 
-    def _topic_specs(self) -> list[TopicSpec]:
-        mine = {commands_topic(self.context), HEALTH_TOPIC}
-        return [spec for spec in topics(self._settings.partitions) if spec.name in mine]
-
-    async def stop(self) -> None:
-        """Take no more records, finish the batch in work or give it back, commit, say goodbye, close."""
-        self._stopping.set()
+    async def _finish_batch(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(self._settings.grace_seconds * 0.6):
+            async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
             self._abandon.set()
             await self._idle.wait()
-        await self._offsets.stop()
-        await self._say_goodbye(self._mine)
-        await self._subscription.stop()
-        if self._main is not None:
-            self._main.cancel()
-            await asyncio.gather(self._main, return_exceptions=True)
-        for check in self._checks:
-            close = getattr(check, "close", None)
-            if close is not None:
-                await close()
-        await self._database.close()
-
-    async def wait_failed(self) -> None:
-        """Returns when the worker has stopped; raises what its background work died of."""
-        if self._main is None or self._broken is None:
-            raise ConfigurationError(f"worker {self.name} was not started")
-        done, _ = await asyncio.wait({self._main, self._broken}, return_when=asyncio.FIRST_COMPLETED)
-        for ended in done:
-            ended.result()
-
-    def health_checks(self) -> Sequence[HealthCheck]:
-        """Database, event store and broker."""
-        return self._checks
 
     def last_attempt(self) -> float:
         """`time.monotonic()` of the last poll, or of the last try at a server that is away."""
-        return max(self._last_attempt, self._subscription.last_poll)
+        return max(super().last_attempt(), self._subscription.last_poll)
 
     # -- partitions ------------------------------------------------------------------------------------------------------------------
 
     async def _assigned(self, partitions: set[TopicPartition]) -> None:
-        self._telemetry.metrics.rebalances_total.labels(group=self._group).inc()
+        self.telemetry.metrics.rebalances_total.labels(group=self._group).inc()
         self._mine = set(partitions)
         self._taken.clear()
         self._abandon.clear()
@@ -206,18 +146,13 @@ class CommandWorker:
             crashed = set(partitions)
         finally:
             self._taken.set()
-        self._probing = dict.fromkeys(crashed, self._settings.batch_max_records)
+        self._probing = dict.fromkeys(crashed, self.settings.batch_max_records)
         if crashed:
             logger.warning("%d partitions were left by a crash: their next records are tried one by one", len(crashed))
 
     async def _revoked(self, partitions: set[TopicPartition]) -> None:
         self._revoking = True
-        try:
-            async with asyncio.timeout(REVOKE_SECONDS):
-                await self._idle.wait()
-        except TimeoutError:
-            self._abandon.set()
-            await self._idle.wait()
+        await self._finish_batch(REVOKE_SECONDS)
         await self._offsets.commit()
         self._offsets.forget(partitions)
         await self._say_goodbye(partitions)
@@ -235,7 +170,7 @@ class CommandWorker:
 
     async def _handle(self, records: Sequence[ConsumerRecord]) -> None:
         """FastStream's handler: must not raise, or the framework would fetch on past the batch."""
-        if self._stopping.is_set() or self._revoking:
+        if self.stopping.is_set() or self._revoking:
             return
         self._idle.clear()
         try:
@@ -246,17 +181,14 @@ class CommandWorker:
         except Abandoned as error:
             logger.warning("batch given back: %s", error)
         except Exception as error:
-            # A bug of the runtime itself: end the process; the supervisor starts a new one at the committed offsets.
             logger.exception("the batch could not be settled; this process ends")
-            self._stopping.set()
-            if self._broken is not None and not self._broken.done():
-                self._broken.set_exception(error)
+            self.fail(error)
         finally:
             self._idle.set()
 
     async def _settle(self, records: list[ConsumerRecord]) -> None:
         started = time.perf_counter()
-        self._attempted()
+        self.attempted()
         commands = self._commands
         groups: dict[str, Group] = {}
         unreadable: list[Unreadable] = []
@@ -272,15 +204,15 @@ class CommandWorker:
             group.items.append(decoded)
             if decoded.metadata.traceparent is not None and len(links) < MAX_LINKS:
                 links.append(decoded.metadata.traceparent)
-        metrics = self._telemetry.metrics
-        with self._telemetry.tracing.batch_span(
+        metrics = self.telemetry.metrics
+        with self.telemetry.tracing.batch_span(
             "process",
             self._topic,
             links=links,
             attributes={"messaging.batch.message_count": len(records), "messaging.consumer.group.name": self._group},
         ):
             probing = self._is_probing if self._probing else None
-            await self._processor.settle(self._batch_context(), list(groups.values()), unreadable, self._retry(self._abandon), probing)
+            await self._processor.settle(self._batch_context(), list(groups.values()), unreadable, self.retry(self._abandon), probing)
         if unreadable:
             metrics.dead_letters_total.labels(topic=commands_topic(self.context)).inc(len(unreadable))
         self._offsets.done(records)
@@ -310,7 +242,7 @@ class CommandWorker:
             rejected_type=rejected_type(self.context),
             event_source=f"/agentmesh/{self.context}",
             consumer_group=self._group,
-            handler_version=self._telemetry.version,
+            handler_version=self.telemetry.version,
             now=now,
             recorded_time=text,
             new_event_id=self._event_ids.__next__,
@@ -318,22 +250,11 @@ class CommandWorker:
         )
 
     def _traceparent(self, item: Incoming) -> str | None:
-        return self._telemetry.tracing.message_traceparent(item.metadata, self._topic)
+        return self.telemetry.tracing.message_traceparent(item.metadata, self._topic)
 
     # -- watching --------------------------------------------------------------------------------------------------------------------
 
-    def _attempted(self) -> None:
-        self._last_attempt = time.monotonic()
-
-    def _retry(self, stop: asyncio.Event) -> TransientRetry:
-        return TransientRetry(stop, self._attempted, lambda name, error: self._telemetry.metrics.retries_total.labels(name=name).inc())
-
     async def _watch(self) -> None:
-        metrics = self._telemetry.metrics
-        while not self._stopping.is_set():
-            for partition, lag in self._subscription.lag().items():
-                metrics.consumer_lag_messages.labels(group=self._group, topic=partition.topic, partition=str(partition.partition)).set(lag)
-            for state, value in self._database.connections().items():
-                metrics.pool_connections.labels(pool=self.name, state=state).set(value)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), timeout=LAG_INTERVAL_SECONDS)
+        while not self.stopping.is_set():
+            self.report(self._group, self._subscription.lag())
+            await self.pause(LAG_INTERVAL_SECONDS)

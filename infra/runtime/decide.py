@@ -191,9 +191,7 @@ def _decide_one(context: BatchContext, decision: Decision, item: Incoming) -> Ca
 
 
 def _outcome(append: AggregateAppend, item: Incoming, kind: OutcomeKind, code: str | None, version: int) -> NewOutcome:
-    return NewOutcome(
-        item.metadata.message_id, kind, code, version, len(append.events), len(append.rejections), item.payload_hash
-    )
+    return NewOutcome(item.metadata.message_id, kind, code, version, len(append.events), len(append.rejections), item.payload_hash)
 
 
 def _events_of(context: BatchContext, item: Incoming, state: Any) -> tuple[tuple[NewEvent, ...], Any]:
@@ -250,9 +248,7 @@ def _event_metadata(context: BatchContext, item: Incoming, type_name: str) -> Me
     )
 
 
-def rejection_state(
-    context_type: str, recorded_time: str, traceparent: str | None, item: Incoming, error: DomainError
-) -> bytes:
+def rejection_state(context_type: str, recorded_time: str, traceparent: str | None, item: Incoming, error: DomainError) -> bytes:
     """The stored form of a CommandRejected; carries the command's source, correlation and causation."""
     command = item.metadata
     rejected = CommandRejected(
@@ -288,9 +284,7 @@ def _rejection(context: BatchContext, item: Incoming, error: DomainError) -> byt
 
 def source_record(record: KafkaRecord) -> SourceRecord:
     """The record as a dead letter keeps it."""
-    return SourceRecord(
-        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
-    )
+    return SourceRecord(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
 
 
 def _park(context: BatchContext, decision: Decision, item: Incoming, cause: ParkCause, error: BaseException | None) -> None:
@@ -327,4 +321,3 @@ def unreadable_letter(context: BatchContext, record: KafkaRecord, error_type: st
         attempts=1,
         handler_version=context.handler_version,
     )
-

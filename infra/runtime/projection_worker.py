@@ -10,34 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from contracts.envelope import RecordedEvent, UnreadableEnvelope, parse_event
-from contracts.topics import HEALTH_TOPIC, events_topic, topics
+from contracts.topics import events_topic
 from infra.errors import ConfigurationError, DataError, TransientError
-from infra.event_store.base import EventStore
-from infra.event_store.postgres import PostgresEventStore
-from infra.health.base import HealthCheck
-from infra.health.event_store import EventStoreHealthCheck
-from infra.health.kafka import KafkaHealthCheck
-from infra.health.postgres import PostgresHealthCheck
 from infra.kafka.subscription import BatchSubscription
-from infra.kafka.topics import verify_topics
-from infra.migrations.runner import check_schema
 from infra.postgres.errors import CheckpointMoved
-from infra.postgres.pool import Database
 from infra.read_models.apply import Applied, apply_events, defect
 from infra.read_models.base import ReadModel
 from infra.read_models.catch_up import catch_up
 from infra.read_models.parked import ParkedEvents
 from infra.read_models.postgres import Checkpoint, Move, ReadModelWriter
 from infra.resilience.retry import Abandoned, TransientRetry
-from infra.runtime.command_worker import process_identity
+from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
 
@@ -48,20 +38,16 @@ WATCH_SECONDS = 2.0
 MAX_LINKS = 32
 
 
-class ProjectionWorker:
+class ProjectionWorker(ConnectedWorker):
     """Keeps one read model up to date. `start` never fails for a server that is away; a read model of another version is a
     ConfigurationError."""
 
     def __init__(self, model: ReadModel, settings: MeshSettings, telemetry: Telemetry) -> None:
-        self.name = f"projections.{model.name}"
+        super().__init__(f"projections.{model.name}", model.contexts, settings, telemetry)
         self._model = model
-        self._settings = settings
-        self._telemetry = telemetry
-        self._database = Database(settings, settings.postgres_dsn, name=f"agentmesh.{self.name}")
-        self._writer = ReadModelWriter(self._database, model)
+        self._writer = ReadModelWriter(self.database, model)
         self._contexts = {settings.topic_prefix + events_topic(context): context for context in model.contexts}
-        self._stores: dict[str, EventStore] = {context: PostgresEventStore(self._database, context) for context in model.contexts}
-        self._parked = ParkedEvents(self._database, self._writer)
+        self._parked = ParkedEvents(self.database, self._writer)
         self._group = f"{settings.topic_prefix}agentmesh.projections.{model.name}"
         self._subscription = BatchSubscription(
             settings,
@@ -71,41 +57,24 @@ class ProjectionWorker:
             handler=self._handle,
             assigned=self._assigned,
             revoked=self._revoked,
-            member=process_identity(),
+            member=self.identity,
             max_records=MAX_RECORDS,
         )
         self._checkpoints: dict[TopicPartition, Checkpoint] = {}
         self._parked_aggregates: set[str] = set()
         self._writing = asyncio.Lock()
-        self._stopping = asyncio.Event()
         self._lost = asyncio.Event()
         self._seek_task: asyncio.Task[None] | None = None
-        self._main: asyncio.Task[None] | None = None
-        self._broken: asyncio.Future[None] | None = None
-        self._checks: list[HealthCheck] = []
-        self._last_attempt = time.monotonic()
         self._last_event_time = 0.0
 
     # -- life ------------------------------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Open the pool, check definition and topics, subscribe; waits for servers that are away."""
-        await self._database.open()
-        self._checks = [PostgresHealthCheck(self._database.pool), KafkaHealthCheck(self._settings)]
-        self._checks += [EventStoreHealthCheck(store) for store in self._stores.values()]
-        self._broken = asyncio.get_running_loop().create_future()
-        self._main = asyncio.create_task(self._run(), name=self.name)
-
-    async def _run(self) -> None:
-        retry = self._retry(self._stopping)
-        with contextlib.suppress(Abandoned):
-            await retry("schema", lambda: check_schema(self._database))
-            await retry("definition", self._check_definition)
-            await retry("topics", self._verify_topics)
-            await retry("subscribe", self._subscription.start)
-            await self._watch(retry)
+    def required_topics(self) -> Collection[str]:
+        """The event topics of the model's contexts."""
+        return {events_topic(context) for context in self._model.contexts}
 
     async def _check_definition(self) -> None:
+        """The tables must be there, in the version of this code."""
         found = await self._writer.definition_version()
         if found is None:
             raise ConfigurationError(f"The read model {self._model.name!r} has no tables. Run: agentmesh migrate")
@@ -115,51 +84,31 @@ class ProjectionWorker:
                 f"Run: agentmesh projections rebuild {self._model.name}"
             )
 
-    async def _verify_topics(self) -> None:
-        mine = {events_topic(context) for context in self._model.contexts} | {HEALTH_TOPIC}
-        specs = [spec for spec in topics(self._settings.partitions) if spec.name in mine]
-        await verify_topics(self._settings.kafka_bootstrap, specs, self._settings.topic_prefix)
+    async def run(self) -> None:
+        """Subscribe; then the subscription hands batches to `_handle`, and this applies requeued events and reports lag."""
+        retry = self.retry(self.stopping)
+        await retry("definition", self._check_definition)
+        await retry("subscribe", self._subscription.start)
+        await self._watch(retry)
 
-    async def stop(self) -> None:
-        """Finish the batch in work or give it back, leave the group, close."""
-        self._stopping.set()
+    async def drain(self) -> None:
+        """Finish the batch in work or give it back, leave the group."""
         try:
-            async with asyncio.timeout(self._settings.grace_seconds * 0.6):
-                async with self._writing:
-                    self._lost.set()
+            async with asyncio.timeout(self.settings.grace_seconds * DRAIN_SHARE), self._writing:
+                self._lost.set()
         except TimeoutError:
             self._lost.set()
         await self._drop_seek()
         await self._subscription.stop()
-        if self._main is not None:
-            self._main.cancel()
-            await asyncio.gather(self._main, return_exceptions=True)
-        for check in self._checks:
-            close = getattr(check, "close", None)
-            if close is not None:
-                await close()
-        await self._database.close()
-
-    async def wait_failed(self) -> None:
-        """Returns when the worker has stopped; raises what its background work died of."""
-        if self._main is None or self._broken is None:
-            raise ConfigurationError(f"worker {self.name} was not started")
-        done, _ = await asyncio.wait({self._main, self._broken}, return_when=asyncio.FIRST_COMPLETED)
-        for ended in done:
-            ended.result()
-
-    def health_checks(self) -> Sequence[HealthCheck]:
-        """Database, event stores and broker."""
-        return self._checks
 
     def last_attempt(self) -> float:
         """`time.monotonic()` of the last poll, or of the last try at a server that is away."""
-        return max(self._last_attempt, self._subscription.last_poll)
+        return max(super().last_attempt(), self._subscription.last_poll)
 
     # -- partitions ------------------------------------------------------------------------------------------------------------------
 
     async def _assigned(self, partitions: set[TopicPartition]) -> None:
-        self._telemetry.metrics.rebalances_total.labels(group=self._group).inc()
+        self.telemetry.metrics.rebalances_total.labels(group=self._group).inc()
         self._lost = asyncio.Event()
         self._checkpoints = {}
         if not partitions:
@@ -170,11 +119,11 @@ class ProjectionWorker:
 
     async def _take_up(self, partitions: set[TopicPartition]) -> None:
         try:
-            await self._retry(self._lost)("take up", lambda: self._seek(partitions))
+            await self.retry(self._lost)("take up", lambda: self._seek(partitions))
         except Abandoned:
             return
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
 
     async def _seek(self, partitions: set[TopicPartition]) -> None:
         consumer = self._subscription.consumer
@@ -198,8 +147,8 @@ class ProjectionWorker:
                 if mine:
                     checkpoints.update(
                         await catch_up(
-                            self._writer, self._stores[context], checkpoints, mine, self._settings.partitions, self._parked_aggregates,
-                            self._attempted,
+                            self._writer, self.stores[context], checkpoints, mine, self.settings.partitions, self._parked_aggregates,
+                            self.attempted,
                         )
                     )  # fmt: skip
             for partition, checkpoint in checkpoints.items():
@@ -226,7 +175,7 @@ class ProjectionWorker:
         try:
             async with self._writing:
                 mine = [record for record in records if TopicPartition(record.topic, record.partition) in self._checkpoints]
-                if mine and not self._stopping.is_set():
+                if mine and not self.stopping.is_set():
                     await self._project(mine)
         except Abandoned as error:
             logger.warning("batch of %s given back: %s", self.name, error)
@@ -234,7 +183,7 @@ class ProjectionWorker:
             await self._moved_by_another(error)
         except Exception as error:
             logger.exception("the batch could not be projected; this process ends")
-            self._fail(error)
+            self.fail(error)
 
     async def _moved_by_another(self, error: CheckpointMoved) -> None:
         """A zombie after a pause, or a rebuild that took over: forget what was known and take the partitions up again."""
@@ -249,13 +198,13 @@ class ProjectionWorker:
                 await self._assigned(assigned)
 
     async def _project(self, records: list[ConsumerRecord]) -> None:
-        self._attempted()
+        self.attempted()
         events, reached, links = self._new_events(records)
         parked_before = set(self._parked_aggregates)
         applied = apply_events(self._model, events, self._parked_aggregates)
         expected = {partition: self._checkpoints[partition] for partition in reached}
-        retry = self._retry(self._lost)
-        with self._telemetry.tracing.batch_span(
+        retry = self.retry(self._lost)
+        with self.telemetry.tracing.batch_span(
             "process", self.name, links=links, attributes={"messaging.batch.message_count": len(records)}
         ):
             try:
@@ -309,19 +258,8 @@ class ProjectionWorker:
 
     # -- watching --------------------------------------------------------------------------------------------------------------------
 
-    def _fail(self, error: Exception) -> None:
-        self._stopping.set()
-        if self._broken is not None and not self._broken.done():
-            self._broken.set_exception(error)
-
-    def _attempted(self) -> None:
-        self._last_attempt = time.monotonic()
-
-    def _retry(self, stop: asyncio.Event) -> TransientRetry:
-        return TransientRetry(stop, self._attempted, lambda name, error: self._telemetry.metrics.retries_total.labels(name=name).inc())
-
     def _count(self, events: list[RecordedEvent], applied: Applied) -> None:
-        metrics, name = self._telemetry.metrics, self._model.name
+        metrics, name = self.telemetry.metrics, self._model.name
         metrics.projected_events_total.labels(projection=name).inc(len(events))
         if events:
             self._last_event_time = datetime.fromisoformat(events[-1].metadata.time).timestamp()
@@ -330,13 +268,10 @@ class ProjectionWorker:
             metrics.dead_letters_total.labels(topic=f"projection:{name}").inc(len(applied.parked))
 
     async def _watch(self, retry: TransientRetry) -> None:
-        metrics, name = self._telemetry.metrics, self._model.name
-        while not self._stopping.is_set():
+        metrics, name = self.telemetry.metrics, self._model.name
+        while not self.stopping.is_set():
             lag = self._subscription.lag()
-            for partition, count in lag.items():
-                metrics.consumer_lag_messages.labels(group=self._group, topic=partition.topic, partition=str(partition.partition)).set(
-                    count
-                )
+            self.report(self._group, lag)
             behind = sum(lag.values())
             metrics.projection_lag_events.labels(projection=name).set(behind)
             seconds = max(0.0, datetime.now(UTC).timestamp() - self._last_event_time) if behind and self._last_event_time else 0.0
@@ -344,9 +279,8 @@ class ProjectionWorker:
             if self._checkpoints and self._parked_aggregates:
                 async with self._writing:
                     await retry("parked", self._apply_requeued)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), timeout=WATCH_SECONDS)
+            await self.pause(WATCH_SECONDS)
 
     async def _apply_requeued(self) -> None:
-        if await self._parked.apply_requeued(set(self._checkpoints), self._settings.partitions, self._settings.topic_prefix):
+        if await self._parked.apply_requeued(set(self._checkpoints), self.settings.partitions, self.settings.topic_prefix):
             self._parked_aggregates = await self._writer.parked_aggregates()
