@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import chain, repeat
 from struct import Struct, pack
+from struct import error as StructError
 from typing import Any, ClassVar
 
+from psycopg import DataError
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 
@@ -88,7 +90,11 @@ class _ColumnDumper(Dumper):
         if not values:
             return _EMPTY.pack(0, 0, self.element_oid)
         has_null = None in values
-        return _HEADER.pack(1, has_null, self.element_oid, len(values), 1) + self.pack(values, has_null)
+        try:
+            return _HEADER.pack(1, has_null, self.element_oid, len(values), 1) + self.pack(values, has_null)
+        except (TypeError, ValueError, AttributeError, OverflowError, StructError) as error:
+            # As when the database refuses a value: the data is at fault, not the connection and not the statement.
+            raise DataError(f"a value of a {type(obj).__doc__} column does not fit: {error}") from error
 
     def pack(self, values: Sequence[Any], has_null: bool) -> bytes:
         raise NotImplementedError
