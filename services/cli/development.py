@@ -30,7 +30,7 @@ LINT: tuple[Step, ...] = (
 SCHEMAS: tuple[Step, ...] = (("write JSON Schemas and the AsyncAPI document", ("infra.asyncapi",)),)
 
 
-def test_steps(arguments: Sequence[str]) -> tuple[Step, ...]:
+def steps_of_test(arguments: Sequence[str]) -> tuple[Step, ...]:
     """All tests (or those of the arguments) with coverage, and its report in htmlcov."""
     return (
         ("run the tests", ("coverage", "run", "-m", "pytest", "-ra", *arguments)),

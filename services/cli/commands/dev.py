@@ -29,9 +29,9 @@ def run_tests(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[PYTEST ARGUMENTS...]")] = None,
 ) -> None:
     """Run all tests with coverage; the report goes to htmlcov."""
-    from services.cli.development import run_steps, test_steps
+    from services.cli.development import run_steps, steps_of_test
 
-    raise typer.Exit(run_steps(test_steps(arguments or []), go_on=True))
+    raise typer.Exit(run_steps(steps_of_test(arguments or []), go_on=True))
 
 
 @dev.command("format")

@@ -1,0 +1,76 @@
+"""Worker names on the command line, and the fleet that `up` runs."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.settings import MeshSettings, load_settings
+from services.cli.errors import WrongUsage
+from services.cli.fleet import DEFAULT_FLEET, replica_counts, replica_specs
+from services.cli.workers import BUILDERS, ProcessPlan, builders, plan_of, worker_names
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> MeshSettings:
+    loaded = load_settings(home=tmp_path)
+    return loaded.with_endpoints(postgres_dsn="postgresql://a/b", redis_url="redis://c", kafka_bootstrap="d:1")
+
+
+@pytest.mark.parametrize(
+    ("names", "plan"),
+    [
+        (["requests"], ProcessPlan(("requests",), None)),
+        (["requests", "relay", "requests"], ProcessPlan(("requests", "relay"), None)),
+        (["projections"], ProcessPlan((), ())),
+        (["relay", "projections", "requests", "requests"], ProcessPlan(("relay",), ("requests",))),
+    ],
+)
+def test_what_follows_projections_names_read_models(names: list[str], plan: ProcessPlan) -> None:
+    assert plan_of(names) == plan
+
+
+def test_an_unknown_worker_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(WrongUsage, match=r"no worker 'rellay'.*requests, relay, projections"):
+        plan_of(["rellay"])
+
+
+def test_an_unknown_read_model_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(WrongUsage, match=r"There is no read model 'x'; there are: requests"):
+        builders(plan_of(["projections", "x"]))
+
+
+def test_every_worker_has_a_builder() -> None:
+    found = builders(plan_of([*BUILDERS, "projections"]))
+    assert list(found) == [*BUILDERS, "projections.requests"]
+    assert all(callable(build) for build in found.values())
+
+
+def test_every_member_of_the_fleet_is_a_worker() -> None:
+    for member in DEFAULT_FLEET:
+        assert plan_of(member.arguments)
+    assert {member.name for member in DEFAULT_FLEET} == set(worker_names())
+
+
+def test_replicas_are_counted_from_texts() -> None:
+    assert replica_counts([]) == {"requests": 1, "relay": 1, "projections": 1}
+    assert replica_counts(["requests=3, relay=0", "projections=2"]) == {"requests": 3, "relay": 0, "projections": 2}
+
+
+@pytest.mark.parametrize(
+    "text", ["requests", "requests=", "requests=-1", "requests=65", "requests=²", "tasks=1", "requests=0,relay=0,projections=0"]
+)
+def test_a_count_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(WrongUsage, match="--replicas"):
+        replica_counts([text])
+
+
+def test_replicas_are_numbered_and_know_their_servers(settings: MeshSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTMESH_HEALTH_PORT", "8080")
+    specs = replica_specs(replica_counts(["requests=2,relay=0"]), settings)
+    assert [spec.name for spec in specs] == ["requests-1", "requests-2", "projections-1"]
+    assert specs[1].command[-2:] == ("run", "requests")
+    environment = specs[1].environment
+    assert environment["AGENTMESH_REPLICA_NAME"] == "requests-2"
+    assert environment["AGENTMESH_HEALTH_PORT"] == "0"
+    assert environment["AGENTMESH_HOME"] == str(tmp_path.resolve())
+    assert (environment["DATABASE_URL"], environment["KAFKA_BOOTSTRAP_SERVERS"]) == ("postgresql://a/b", "d:1")
