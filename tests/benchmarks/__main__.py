@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from tests.benchmarks.arena import AnotherRun, Servers, servers
 from tests.benchmarks.children import ChildFailed
 from tests.benchmarks.latency import latency_round
 from tests.benchmarks.measure import machine_facts
+from tests.benchmarks.million import million
 from tests.benchmarks.pipelines import TooSlow
+from tests.benchmarks.stages import STAGES, Stage
 from tests.benchmarks.throughput import Round, throughput_round
 
 QUICK_COMMANDS, FULL_COMMANDS = 40_000, 100_000
 QUICK_ROUNDS, FULL_ROUNDS = 2, 5
 QUICK_SECONDS, FULL_SECONDS = 6.0, 20.0
+MILLION = 1_000_000
 
 
 def say(message: str) -> None:
@@ -64,12 +68,34 @@ class Bench:
         middle = report.medians(self.results.get("throughput", []), "product")
         return middle.rate if middle else throughput_round(self._servers, "product", QUICK_COMMANDS).rate
 
-    def all(self) -> dict[str, Callable[[], None]]:
-        """Every benchmark by its name, in the order in which they run."""
-        return {"throughput": self.throughput, "latency": self.latency}
+    def stage(self, name: str) -> None:
+        """One of the benchmarks of a stage alone."""
+        work, quick, full = STAGES[name]
+        found: list[Stage] = work(self._servers, self._chosen.commands or (full if self._full else quick))
+        self.results.setdefault("stages", []).extend(found)
+        report.show_stages(found)
+
+    def million(self) -> None:
+        """Memory over a million events."""
+        found = million(self._servers, self._chosen.commands or MILLION)
+        self.results["memory"] = found
+        report.show_memory(found)
+
+    def work(self, name: str) -> Callable[[], None]:
+        """The benchmark of this name."""
+        if name in STAGES:
+            return partial(self.stage, name)
+        return {"throughput": self.throughput, "latency": self.latency, "million": self.million}[name]
 
 
-NAMES = ("throughput", "latency")
+NAMES = ("throughput", "latency", *STAGES)
+
+
+def chosen_names(chosen: argparse.Namespace) -> tuple[str, ...]:
+    """The benchmarks to run, in order; the long memory run only when asked for."""
+    if chosen.million:
+        return (*(chosen.only or ()), "million")
+    return tuple(chosen.only or NAMES)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,7 +105,8 @@ def parser() -> argparse.ArgumentParser:
     size.add_argument("--quick", action="store_true", help="a few minutes (the default)")
     size.add_argument("--full", action="store_true", help="more rounds and larger counts")
     made.add_argument("--only", metavar="NAME", action="append", choices=NAMES, help=f"one of: {', '.join(NAMES)}; may be repeated")
-    made.add_argument("--commands", type=int, help="commands of a throughput round")
+    made.add_argument("--commands", type=int, help="commands of a throughput round, or events of a stage")
+    made.add_argument("--million", action="store_true", help="memory of each worker over 1,000,000 events (or --commands); takes minutes")
     made.add_argument("--rounds", type=int, help="throughput rounds of each pipeline")
     made.add_argument("--top-rate", type=float, help="the rate that the shares of the latency benchmark refer to")
     made.add_argument("--raw-history", action="store_true", help="also a raw pipeline that writes the history row, for the second ratio")
@@ -96,10 +123,9 @@ def main() -> int:
     try:
         with servers(say, keep=chosen.keep) as found:
             bench = Bench(found, chosen)
-            for name, work in bench.all().items():
-                if name in (chosen.only or NAMES):
-                    say(f"— {name}")
-                    work()
+            for name in chosen_names(chosen):
+                say(f"— {name}")
+                bench.work(name)()
     except (AnotherRun, ChildFailed, TooSlow, RuntimeError) as error:
         say(f"error: {error}")
         return 1

@@ -10,6 +10,8 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.latency import Latency
+from tests.benchmarks.million import Memory
+from tests.benchmarks.stages import Stage
 from tests.benchmarks.throughput import Round
 
 SERVERS = ("postgres", "kafka", "publisher", "others", "stolen")
@@ -112,6 +114,41 @@ def show_latency(found: Sequence[Latency]) -> None:
             for each in found
         ],
     )  # fmt: skip
+
+
+def show_stages(found: Sequence[Stage]) -> None:
+    """One line a stage."""
+    table(
+        "Stages alone (target: relay, projection and rebuild >= 30,000 events/s)",
+        ["stage", "events", "events/s", "client us/event", "postgres us/event", "also"],
+        [
+            [
+                each.name,
+                each.events,
+                each.rate,
+                each.client_us,
+                each.postgres_us,
+                _facts(each.more),
+            ]
+            for each in found
+        ],
+    )
+
+
+def _facts(more: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {_cell(value)}" for name, value in more.items())
+
+
+def show_memory(found: Memory) -> None:
+    """Each worker along the way."""
+    shares = (0.1, 0.25, 0.5, 0.75, 1.0)
+    along = [found.at(share) for share in shares]
+    largest = found.largest()
+    table(
+        f"Resident MiB over {found.events:,} events in {found.seconds:,.0f} s (target: < 150 and flat)",
+        ["worker", *(f"at {share:.0%}" for share in shares), "largest"],
+        [[name, *(memory[name] for memory in along), largest[name]] for name in largest],
+    )
 
 
 def show_facts(facts: Mapping[str, object]) -> None:
