@@ -19,6 +19,9 @@ FIRST_DELAY_MS = 100
 FACTOR = 2.0
 CAP_MS = 10_000
 JITTER = 0.2
+# How long a call that is under way may still take when the work is to be given back. One against a server that is away would otherwise
+# wait for a connection for longer than a rebalance, or the drain of a process, may take.
+LAST_SECONDS = 2.0
 
 
 def delay_ms(attempt: int, jitter: float = 0.0) -> int:
@@ -62,10 +65,27 @@ class TransientRetry:
             ):
                 with attempt:
                     self._attempted()
-                    return await call()
+                    return await self._unless_stopped(name, call)
         except TransientError as error:
             raise Abandoned(f"{name}: given back while it failed: {error}") from error
         raise AssertionError("tenacity ends by a result or an exception")
+
+    async def _unless_stopped(self, name: str, call: Callable[[], Awaitable[Result]]) -> Result:
+        """The call's answer. Once `stop` is set it gets LAST_SECONDS, then it is cancelled: whether it took effect is then unknown."""
+        running = asyncio.ensure_future(call())
+        stopped = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                await asyncio.wait({running}, timeout=LAST_SECONDS)
+            if not running.done():
+                raise Abandoned(f"{name}: given back while it waited for its answer")
+            return running.result()
+        finally:
+            stopped.cancel()
+            if not running.done():
+                running.cancel()
+                await asyncio.wait({running})
 
     async def _sleep(self, seconds: float) -> None:
         try:

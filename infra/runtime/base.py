@@ -38,6 +38,8 @@ class AggregateType:
     evolve: Callable[[Any, Any], Any]
     """(state or None, event) -> state"""
     decisions: Mapping[type[Command], Decide]
+    creates: frozenset[type[Command]] = frozenset()
+    """Commands that begin a stream. The runtime decides them without looking first; the append proves that there was none."""
 
 
 class Worker(Protocol):

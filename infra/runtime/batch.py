@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # After this many rounds without success an aggregate's conflicts are treated like a transient failure: wait, then decide again.
 ROUNDS_WITHOUT_WAIT = 3
+# After a refused append, repeats or another writer are about: so many batches are loaded before they are decided.
+CAUTIOUS_BATCHES = 16
 
 
 class Basis(NamedTuple):
@@ -82,6 +84,7 @@ class BatchProcessor:
         self._metrics = metrics
         self._topic = topic
         self._limit = attempts_before_parking
+        self._cautious = 0
 
     async def settle(
         self,
@@ -96,9 +99,10 @@ class BatchProcessor:
         if not groups and alone:
             await retry("append", lambda: self._store.append(alone))
         while groups:
-            bases = await self._load(groups, retry)
+            bases = await self._load(context, groups, self._cautious > 0 or probing is not None, retry)
             decisions = [await self._decide(context, group, basis, probing, retry) for group, basis in zip(groups, bases, strict=True)]
             refused = await self._append(groups, decisions, alone, retry)
+            self._cautious = CAUTIOUS_BATCHES if refused else max(0, self._cautious - 1)
             alone = []
             groups = await self._next_round(groups, decisions, refused, retry)
 
@@ -107,14 +111,33 @@ class BatchProcessor:
         letter = unreadable_letter(context, record.record, record.error_type, record.reason)
         return AggregateAppend("", 0, dead_letters=[letter])
 
-    async def _load(self, groups: list[Group], retry: TransientRetry) -> list[Basis]:
-        cached = [self._cache.get(group.aggregate_id) for group in groups]
-        queries = [
-            StreamQuery(group.aggregate_id, state.version, [item.metadata.message_id for item in group.items])
-            for group, state in zip(groups, cached, strict=True)
+    def be_cautious(self) -> None:
+        """Repeats are to be expected (partitions were taken over): load before deciding for a while."""
+        self._cautious = CAUTIOUS_BATCHES
+
+    async def _load(self, context: BatchContext, groups: list[Group], look_first: bool, retry: TransientRetry) -> list[Basis]:
+        """What each group is decided on. A cached or a new aggregate is not loaded: the append proves that it was decided on the last
+        version and that its commands were unknown, else it is left out, loaded, and decided again."""
+        bases = [Basis(self._cache.get(group.aggregate_id), LoadedStream()) for group in groups]
+        creates = context.aggregate_type.creates
+        wanted = [
+            index
+            for index, group in enumerate(groups)
+            if look_first
+            or group.rounds
+            or group.mode is not AppendMode.APPLY
+            or (bases[index].cached.version == 0 and type(group.items[0].command) not in creates)
         ]
-        loaded = await retry("load", lambda: self._store.load(queries))
-        return [Basis(state, loaded[group.aggregate_id]) for group, state in zip(groups, cached, strict=True)]
+        if wanted:
+            queries = [
+                StreamQuery(group.aggregate_id, bases[index].cached.version, [item.metadata.message_id for item in group.items])
+                for index in wanted
+                for group in (groups[index],)
+            ]
+            loaded = await retry("load", lambda: self._store.load(queries))
+            for index in wanted:
+                bases[index] = Basis(bases[index].cached, loaded[groups[index].aggregate_id])
+        return bases
 
     async def _decide(
         self, context: BatchContext, group: Group, basis: Basis, probing: Callable[[Incoming], bool] | None, retry: TransientRetry

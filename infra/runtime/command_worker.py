@@ -146,6 +146,7 @@ class CommandWorker(ConnectedWorker):
             crashed = set(partitions)
         finally:
             self._taken.set()
+        self._processor.be_cautious()
         self._probing = dict.fromkeys(crashed, self.settings.batch_max_records)
         if crashed:
             logger.warning("%d partitions were left by a crash: their next records are tried one by one", len(crashed))

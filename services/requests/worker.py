@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contracts.requests.commands import CreateRequest
 from infra.runtime.base import AggregateType
 from infra.runtime.command_worker import CommandWorker
 from infra.settings import MeshSettings
@@ -14,7 +15,7 @@ from services.requests.settings import RequestsSettings
 def build(settings: MeshSettings, telemetry: Telemetry) -> CommandWorker:
     """The worker that decides the commands of `requests`."""
     return CommandWorker(
-        AggregateType(name="Request", evolve=evolve, decisions=DECISIONS),
+        AggregateType(name="Request", evolve=evolve, decisions=DECISIONS, creates=frozenset({CreateRequest})),
         "requests",
         settings,
         telemetry,

@@ -139,45 +139,21 @@ CREATE FUNCTION {schema}.append(
 DECLARE
     bad int[];
     reasons text[];
-    base bigint;
-    event_count int := cardinality(event_aggs);
-    rejection_count int := cardinality(rejection_aggs);
 BEGIN
     -- Before any position is drawn: whoever commits later also draws later, so a reader that has seen position n never meets a smaller
     -- new one. The statements below see everything that the previous holder committed.
     PERFORM pg_advisory_xact_lock(hashtextextended('{schema}.stored_events', 0));
-    SELECT array_agg(r.agg), array_agg(r.reason) INTO bad, reasons
+    IF parked IS NULL AND 0 = ALL (modes) AND {schema}.append_all(
+        ids, versions, command_aggs, command_ids, command_outcomes, command_codes, command_versions, command_positions, command_hashes,
+        event_aggs, event_versions, event_types, event_states, rejection_aggs, rejection_commands, rejection_states) THEN
+        RETURN;
+    END IF;
+    SELECT coalesce(array_agg(r.agg), '{}'), coalesce(array_agg(r.reason), '{}') INTO bad, reasons
     FROM {schema}.refused(ids, versions, modes, heads, command_aggs, command_ids) r;
-    IF bad IS NULL THEN
-        bad := '{}';
-    END IF;
-
-    -- Positions are handed to every row, refused or not, and closed up below only when something was refused.
-    IF cardinality(bad) = 0 AND parked IS NULL THEN
-        UPDATE {schema}.log_head h SET position = h.position + event_count + rejection_count
-        RETURNING h.position - event_count - rejection_count INTO base;
-        INSERT INTO {schema}.stored_events (originator_id, originator_version, topic, state, notification_id)
-        SELECT ids[e.agg], e.version, e.type, e.state, base + e.ord
-        FROM unnest(event_aggs, event_versions, event_types, event_states) WITH ORDINALITY AS e (agg, version, type, state, ord);
-        IF rejection_count > 0 THEN
-            INSERT INTO {schema}.rejections (position, aggregate_id, command_id, state)
-            SELECT base + event_count + r.ord, ids[r.agg], r.command_id, r.state
-            FROM unnest(rejection_aggs, rejection_commands, rejection_states) WITH ORDINALITY AS r (agg, command_id, state, ord);
-        END IF;
-        INSERT INTO {schema}.inbox (aggregate_id, command_id, outcome, code, version, position, payload_hash)
-        SELECT ids[c.agg], c.command_id, c.outcome, c.code, c.version,
-               CASE WHEN c.pos > 0 THEN base + c.pos WHEN c.pos < 0 THEN base + event_count - c.pos END, c.hash
-        FROM unnest(command_aggs, command_ids, command_outcomes, command_codes, command_versions, command_positions, command_hashes)
-             AS c (agg, command_id, outcome, code, version, pos, hash)
-        ON CONFLICT (aggregate_id, command_id) DO UPDATE SET outcome = excluded.outcome, code = excluded.code,
-               version = excluded.version, position = excluded.position, recorded_at = now()
-        WHERE inbox.outcome = 'parked';
-    ELSE
-        PERFORM {schema}.append_part(
-            bad, ids, modes, command_aggs, command_ids, command_outcomes, command_codes, command_versions, command_positions,
-            command_hashes, event_aggs, event_versions, event_types, event_states, rejection_aggs, rejection_commands, rejection_states,
-            parked_aggs, parked);
-    END IF;
+    PERFORM {schema}.append_part(
+        bad, ids, modes, command_aggs, command_ids, command_outcomes, command_codes, command_versions, command_positions,
+        command_hashes, event_aggs, event_versions, event_types, event_states, rejection_aggs, rejection_commands, rejection_states,
+        parked_aggs, parked);
     IF 2 = ANY (modes) THEN
         PERFORM {schema}.release(heads[m.ord]) FROM unnest(modes) WITH ORDINALITY AS m (mode, ord)
         WHERE m.mode = 2 AND NOT (m.ord::int = ANY (bad)) AND NOT (m.ord::int = ANY (parked_aggs));
@@ -186,7 +162,58 @@ BEGIN
 END
 $function$;
 
--- The rarer form of append: some aggregates are left out, or records are parked. Runs under append's lock. A failed redrive (mode 2 with a
+-- The common form of append: writes all or nothing, and answers whether it did. Nothing is asked first that a primary key proves: an event
+-- row proves that nobody else wrote this version, an inbox row that the command was unknown. Only an aggregate that gets no event needs
+-- its version looked up, and parked records are looked for only while there are any. Runs under append's lock.
+CREATE FUNCTION {schema}.append_all(
+    ids text[], versions bigint[],
+    command_aggs int[], command_ids text[], command_outcomes text[], command_codes text[], command_versions bigint[],
+    command_positions int[], command_hashes bytea[],
+    event_aggs int[], event_versions bigint[], event_types text[], event_states bytea[],
+    rejection_aggs int[], rejection_commands text[], rejection_states bytea[]
+) RETURNS boolean LANGUAGE plpgsql AS $function$
+DECLARE
+    base bigint;
+    event_count int := cardinality(event_aggs);
+    rejection_count int := cardinality(rejection_aggs);
+BEGIN
+    IF EXISTS (SELECT 1 FROM {schema}.dead_letters d WHERE d.status IN ('parked', 'requeued') AND d.aggregate_id IS NOT NULL)
+       AND EXISTS (SELECT 1 FROM unnest(ids) AS a (id) JOIN {schema}.dead_letters d ON d.aggregate_id = a.id
+                   WHERE d.status IN ('parked', 'requeued')) THEN
+        RETURN false;
+    END IF;
+    IF rejection_count > 0 OR 'unchanged' = ANY (command_outcomes) THEN
+        IF EXISTS (
+            SELECT 1 FROM unnest(ids, versions) WITH ORDINALITY AS a (id, version, ord)
+            WHERE a.ord::int NOT IN (SELECT unnest(event_aggs)) AND a.version <> coalesce((
+                SELECT e.originator_version FROM {schema}.stored_events e WHERE e.originator_id = a.id
+                ORDER BY e.originator_version DESC LIMIT 1), 0)) THEN
+            RETURN false;
+        END IF;
+    END IF;
+    UPDATE {schema}.log_head h SET position = h.position + event_count + rejection_count
+    RETURNING h.position - event_count - rejection_count INTO base;
+    INSERT INTO {schema}.stored_events (originator_id, originator_version, topic, state, notification_id)
+    SELECT ids[e.agg], e.version, e.type, e.state, base + e.ord
+    FROM unnest(event_aggs, event_versions, event_types, event_states) WITH ORDINALITY AS e (agg, version, type, state, ord);
+    IF rejection_count > 0 THEN
+        INSERT INTO {schema}.rejections (position, aggregate_id, command_id, state)
+        SELECT base + event_count + r.ord, ids[r.agg], r.command_id, r.state
+        FROM unnest(rejection_aggs, rejection_commands, rejection_states) WITH ORDINALITY AS r (agg, command_id, state, ord);
+    END IF;
+    INSERT INTO {schema}.inbox (aggregate_id, command_id, outcome, code, version, position, payload_hash)
+    SELECT ids[c.agg], c.command_id, c.outcome, c.code, c.version,
+           CASE WHEN c.pos > 0 THEN base + c.pos WHEN c.pos < 0 THEN base + event_count - c.pos END, c.hash
+    FROM unnest(command_aggs, command_ids, command_outcomes, command_codes, command_versions, command_positions, command_hashes)
+         AS c (agg, command_id, outcome, code, version, pos, hash);
+    RETURN true;
+EXCEPTION WHEN unique_violation THEN
+    -- Everything of this block is undone; the caller finds out whose it was.
+    RETURN false;
+END
+$function$;
+
+-- The rarer form of append: some aggregates are left out, or records are parked or redriven. Runs under append's lock. A failed redrive (mode 2 with a
 -- parked row of the same record) puts its record back to parked with the new error.
 CREATE FUNCTION {schema}.append_part(
     bad int[], ids text[], modes smallint[],
