@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from infra.errors import ConfigurationError
 from infra.postgres.arrays import register_columns
@@ -21,6 +22,9 @@ logger = logging.getLogger(__name__)
 # force_generic_plan: the statements take arrays as parameters; a custom plan would be made anew for each batch and could choose to
 # scan a table that is still small but will not stay so.
 SESSION_OPTIONS = "-c jit=off -c plan_cache_mode=force_generic_plan"
+
+# Who waits for a connection while the database is away is served within about this time of its return.
+ASK_AGAIN_SECONDS = 2.0
 
 
 class CountingConnection(AsyncConnection[TupleRow]):
@@ -100,9 +104,21 @@ class Database:
         if not self._opened:
             raise ConfigurationError(f"The database pool {self._name!r} is used before it was opened: call open() first.")
         with translated():
-            async with self.pool.connection(timeout=timeout) as connection:
+            async with AsyncExitStack() as stack:
+                connection = await self._enter(stack, self._settings.pool_acquire_timeout_seconds if timeout is None else timeout)
                 connection.statements += 1
                 yield connection
+
+    async def _enter(self, stack: AsyncExitStack, timeout: float) -> CountingConnection:
+        """Wait for a connection, and ask anew from time to time: after `reconnect_timeout` the pool connects no more until it is asked."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return await stack.enter_async_context(self.pool.connection(timeout=min(left, ASK_AGAIN_SECONDS)))
+            except PoolTimeout:
+                if left <= ASK_AGAIN_SECONDS:
+                    raise PoolTimeout(f"no connection within {timeout:g} s") from None
 
     async def fetch(self, query: bytes, parameters: Mapping[str, Any], timeout: float = 30.0) -> list[TupleRow]:
         """All rows of one prepared statement, binary both ways; `timeout` (seconds) bounds the wait for a connection."""
