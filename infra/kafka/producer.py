@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from contracts.partitioning import partition_for
 from contracts.topics import BROKER_MAX_MESSAGE_BYTES
@@ -17,6 +18,8 @@ from infra.settings import MeshSettings
 
 # A batch is compressed by nobody here, and must stay under the broker's limit with its own overhead.
 BATCH_BYTES = BROKER_MAX_MESSAGE_BYTES - 64 * 1024
+START_SECONDS = 15.0
+STOP_SECONDS = 2.0
 
 
 class OutgoingRecord(NamedTuple):
@@ -56,9 +59,11 @@ class PagePublisher:
                 request_timeout_ms=15_000,
             )
             try:
-                await producer.start()
+                # It waits for its producer id without a limit of its own.
+                async with asyncio.timeout(START_SECONDS):
+                    await producer.start()
             except BaseException:
-                await producer.stop()
+                await _end(producer)
                 raise
             self._producer = producer
         return self._producer
@@ -67,8 +72,12 @@ class PagePublisher:
         """Publish a page; returns after every record is acknowledged. TransientError: some may be published, the producer is closed."""
         try:
             producer = await self._started()
-            waits = await self._submit(producer, records)
-            await asyncio.gather(*waits)
+            for batches in await self._waves(producer, records):
+                waits = [await producer.send_batch(batch, topic, partition=partition) for (topic, partition), batch in batches.items()]
+                # All of them, the failed ones too: nothing of the page is under way when its failure is told.
+                answers = await asyncio.gather(*waits, return_exceptions=True)
+                for failure in (answer for answer in answers if isinstance(answer, BaseException)):
+                    raise failure
         except (KafkaError, TimeoutError, OSError, AssertionError) as error:
             await self.close()
             raise TransientError(f"Kafka did not take the page: {type(error).__name__}: {error}") from error
@@ -76,7 +85,12 @@ class PagePublisher:
             await self.close()
             raise
 
-    async def _submit(self, producer: AIOKafkaProducer, records: Iterable[OutgoingRecord]) -> list[asyncio.Future[object]]:
+    async def _waves(self, producer: AIOKafkaProducer, records: Iterable[OutgoingRecord]) -> list[dict[tuple[str, int], BatchBuilder]]:
+        """The page as batches, one a partition in each wave.
+
+        A second batch of a partition is not sent before the first is acknowledged: else its records could be the first ones of their keys
+        to arrive, with those of the first batch after them.
+        """
         by_partition: dict[tuple[str, int], list[OutgoingRecord]] = defaultdict(list)
         partitions = self._partitions
         for record in records:
@@ -85,26 +99,44 @@ class PagePublisher:
             if count is None:
                 count = partitions[topic] = len(await producer.partitions_for(topic))
             by_partition[topic, partition_for(record.key, count)].append(record)
-        waits: list[asyncio.Future[object]] = []
-        for (topic, partition), group in by_partition.items():
-            batch = producer.create_batch()
-            for record in group:
-                _, key, value, headers, timestamp = record
-                if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-                    waits.append(await producer.send_batch(batch, topic, partition=partition))
-                    batch = producer.create_batch()
-                    if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-                        raise ValueError(f"a record of {len(value)} bytes does not fit a batch of {BATCH_BYTES}")
-            waits.append(await producer.send_batch(batch, topic, partition=partition))
-        return waits
+        waves: list[dict[tuple[str, int], BatchBuilder]] = []
+        for partition, group in by_partition.items():
+            for number, batch in enumerate(_batches(producer, group)):
+                if number == len(waves):
+                    waves.append({})
+                waves[number][partition] = batch
+        return waves
 
     async def close(self) -> None:
         """Close the producer; the next page starts a new one."""
         producer, self._producer = self._producer, None
         self._partitions = {}
         if producer is not None:
-            # A producer that cannot reach its broker would wait for its unsent batches; they are dropped with it.
-            try:
-                await asyncio.wait_for(producer.stop(), timeout=2)
-            except (TimeoutError, KafkaError, OSError):
-                await producer.client.close()
+            await _end(producer)
+
+
+def _batches(producer: AIOKafkaProducer, records: list[OutgoingRecord]) -> Iterator[BatchBuilder]:
+    batch = producer.create_batch()
+    for _, key, value, headers, timestamp in records:
+        if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+            yield batch
+            batch = producer.create_batch()
+            if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+                raise ValueError(f"a record of {len(value)} bytes does not fit a batch of {BATCH_BYTES}")
+    yield batch
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Stop a producer; one that cannot deliver what it holds is broken off, sender and all.
+
+    Its sender would outlive it, connect again when the broker is back, and deliver old records behind newer ones.
+    """
+    try:
+        await asyncio.wait_for(producer.stop(), timeout=STOP_SECONDS)
+    except (TimeoutError, KafkaError, OSError):
+        sender = producer._sender.sender_task
+        if sender is not None:
+            sender.cancel()
+        await producer.client.close()
+        if sender is not None:
+            await asyncio.wait({sender}, timeout=STOP_SECONDS)

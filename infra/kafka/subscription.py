@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from faststream.kafka import KafkaBroker
 from faststream.middlewares import AckPolicy
 
 from infra.errors import TransientError
+from infra.kafka.attempts import LOOK_SECONDS, Attempts
 from infra.settings import MeshSettings
 
 logger = logging.getLogger(__name__)
@@ -28,20 +29,22 @@ PartitionsCallback = Callable[[set[TopicPartition]], Awaitable[None]]
 
 
 class AttemptConsumer(AIOKafkaConsumer):  # type: ignore[misc]
-    """A consumer that notes when it was last polled, and whose polls wait for data.
+    """A consumer that notes its polls, and whose polls wait for data.
 
     FastStream sleeps `batch_timeout_ms` once more after an empty poll; a long poll returns with the first record, so that latency does not
     depend on that sleep.
     """
 
-    def __init__(self, *args: Any, polled: Callable[[], None], **kwargs: Any) -> None:
-        self._polled = polled
+    def __init__(self, *args: Any, attempts: Attempts, **kwargs: Any) -> None:
+        self._attempts = attempts
         super().__init__(*args, **kwargs)
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
         """As aiokafka's, with a long poll."""
-        self._polled()
-        return await super().getmany(*partitions, timeout_ms=max(timeout_ms, LONG_POLL_MS), max_records=max_records)
+        self._attempts.polled()
+        found = await super().getmany(*partitions, timeout_ms=max(timeout_ms, LONG_POLL_MS), max_records=max_records)
+        self._attempts.brought(len(found))
+        return found
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -85,10 +88,13 @@ class BatchSubscription:
         self._max_records = max_records
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
-        self.last_poll = time.monotonic()
+        self._attempts = Attempts()
+        self._looking: asyncio.Task[None] | None = None
 
-    def _polled(self) -> None:
-        self.last_poll = time.monotonic()
+    @property
+    def last_poll(self) -> float:
+        """`time.monotonic()` of the last poll that was worth the name; see `infra.kafka.attempts`."""
+        return self._attempts.last
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
@@ -137,18 +143,29 @@ class BatchSubscription:
         try:
             builder = await broker.connect()
             keywords = getattr(builder, "keywords", {})
-            broker.config.broker_config.builder = partial(AttemptConsumer, polled=self._polled, **keywords)
+            broker.config.broker_config.builder = partial(AttemptConsumer, attempts=self._attempts, **keywords)
             await broker.start()
+            self._looking = asyncio.create_task(self._look(), name=f"attempts-{self.group}")
         except (KafkaError, OSError) as error:
             await self.stop()
             raise TransientError(f"Kafka at {self._bootstrap} does not answer: {error}") from error
 
     async def stop(self) -> None:
         """Leave the group; the caller has drained and committed before."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+            self._looking = None
         broker, self._broker = self._broker, None
         if broker is not None:
             await broker.stop()
         self._subscriber = None
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            with contextlib.suppress(TransientError):
+                await self._attempts.look(self.consumer)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit the next offsets to read, of partitions that are still assigned; False when the group has moved on."""

@@ -12,6 +12,7 @@ from contracts.topics import TopicSpec
 from infra.errors import ConfigurationError, TransientError
 
 VERIFY_SECONDS = 5.0
+UNKNOWN_TOPIC = 3
 TOPIC_ALREADY_EXISTS = 36
 
 
@@ -19,7 +20,7 @@ async def _admin(bootstrap: str) -> AIOKafkaAdminClient:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="agentmesh-admin", request_timeout_ms=15_000)
     try:
         await admin.start()
-    except KafkaError as error:
+    except (KafkaError, OSError) as error:
         await admin.close()
         raise TransientError(f"Kafka at {bootstrap} does not answer: {error}") from error
     return admin
@@ -69,6 +70,9 @@ async def verify_topics(bootstrap: str, specs: Sequence[TopicSpec], prefix: str 
         raise TransientError(f"topics could not be verified: {error}") from error
     finally:
         await admin.close()
+    for topic in described:
+        if topic["error_code"] not in (0, UNKNOWN_TOPIC):  # a broker that has just started does not know its leaders yet
+            raise TransientError(f"topic {topic['topic']} could not be verified: {for_code(topic['error_code']).__name__}")
     found = {topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}
     problems = []
     for spec in specs:
