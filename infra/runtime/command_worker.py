@@ -96,8 +96,8 @@ class CommandWorker(ConnectedWorker):
         # dropped, because a batch given back must not be overtaken by a later one of its partition.
         self._revoking = False
         self._probing: dict[TopicPartition, int] = {}
-        # Set while it is known how the partitions were left: the first batch waits for that, because it may hold the record that killed.
-        self._taken = asyncio.Event()
+        # Assigned, but not asked yet how they were left: the first batch asks, because it may hold the record that killed the last owner.
+        self._untaken: set[TopicPartition] = set()
 
     # -- life ------------------------------------------------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class CommandWorker(ConnectedWorker):
         """Subscribe; then the subscription hands batches to `_handle`, and this looks for requeued records and reports lag."""
         await self.retry(self.stopping)("subscribe", self._subscription.start)
         self._offsets.start()
-        await asyncio.gather(self._redrive.run(self.stopping, self.retry(self.stopping)), self._watch())
+        await asyncio.gather(self._redrive.run(self.stopping, self.retry(self.stopping, beside=True)), self._watch())
 
     async def drain(self) -> None:
         """Take no more records, finish the batch in work or give it back, commit, say goodbye."""
@@ -139,8 +139,10 @@ class CommandWorker(ConnectedWorker):
         self._abandon.clear()
         self._revoking = False
         try:
-            crashed = await self._attempts.take(partitions)
-        except TransientError as error:
+            # No longer than a session may be silent: heartbeats begin after this.
+            async with asyncio.timeout(self.settings.kafka_session_timeout_ms / 2000):
+                crashed = await self._attempts.take(partitions)
+        except (TransientError, TimeoutError) as error:
             # Without the database nothing can be handled either; the records of a crash are then looked at one by one to be safe.
             logger.warning("owners of partitions unknown, replaying record by record: %s", error)
             crashed = set(partitions)
@@ -175,8 +177,9 @@ class CommandWorker(ConnectedWorker):
             return
         self._idle.clear()
         try:
-            await self._taken.wait()
             mine = [record for record in records if TopicPartition(record.topic, record.partition) in self._mine]
+            if mine and self._untaken:
+                await self._take_over()
             if mine:
                 await self._settle(mine)
         except Abandoned as error:

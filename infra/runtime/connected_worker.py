@@ -36,6 +36,10 @@ def process_identity() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
+def _unnoticed() -> None:
+    """An attempt of something beside the main work."""
+
+
 class ConnectedWorker(ABC):
     """A worker on Postgres and Kafka. `start` never fails for a server that is away: the main task waits for it.
 
@@ -126,10 +130,11 @@ class ConnectedWorker(ABC):
         """Liveness is judged by attempts: this is one."""
         self._last_attempt = time.monotonic()
 
-    def retry(self, stop: asyncio.Event) -> TransientRetry:
-        """Tries remote calls until they succeed or `stop` is set."""
+    def retry(self, stop: asyncio.Event, *, beside: bool = False) -> TransientRetry:
+        """Tries remote calls until they succeed or `stop` is set. What runs `beside` the main work must not pass for its attempts."""
         retries = self.telemetry.metrics.retries_total
-        return TransientRetry(stop, self.attempted, lambda name, error: retries.labels(name=name).inc())
+        attempted = _unnoticed if beside else self.attempted
+        return TransientRetry(stop, attempted, lambda name, error: retries.labels(name=name).inc())
 
     async def pause(self, seconds: float) -> None:
         """Wait, but not beyond the order to stop."""

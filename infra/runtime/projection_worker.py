@@ -89,7 +89,7 @@ class ProjectionWorker(ConnectedWorker):
         retry = self.retry(self.stopping)
         await retry("definition", self._check_definition)
         await retry("subscribe", self._subscription.start)
-        await self._watch(retry)
+        await self._watch(self.retry(self.stopping, beside=True))
 
     async def drain(self) -> None:
         """Finish the batch in work or give it back, leave the group."""
@@ -119,11 +119,18 @@ class ProjectionWorker(ConnectedWorker):
 
     async def _take_up(self, partitions: set[TopicPartition]) -> None:
         try:
-            await self.retry(self._lost)("take up", lambda: self._seek(partitions))
+            await self.retry(self._lost)("take up", lambda: self._try_to_seek(partitions))
         except Abandoned:
             return
         except Exception as error:
             self.fail(error)
+
+    async def _try_to_seek(self, partitions: set[TopicPartition]) -> None:
+        try:
+            await self._seek(partitions)
+        except CheckpointMoved as error:
+            # A worker that does not know yet that it lost the partitions; it will fail at its next save.
+            raise TransientError(str(error)) from error
 
     async def _seek(self, partitions: set[TopicPartition]) -> None:
         consumer = self._subscription.consumer
@@ -192,6 +199,8 @@ class ProjectionWorker(ConnectedWorker):
         await self._drop_seek()
         async with self._writing:
             self._checkpoints = {}
+        if self._lost.is_set():
+            return  # a rebalance came meanwhile; its assignment takes up what is then ours
         with contextlib.suppress(TransientError):
             assigned = partitions & self._subscription.consumer.assignment()
             if assigned:
