@@ -12,7 +12,7 @@ import psycopg
 from infra.errors import ConfigurationError, TransientError
 from infra.postgres.pool import Database
 from infra.read_models.base import ReadModel
-from infra.read_models.postgres import create_statements
+from infra.read_models.postgres import create_indexes, create_tables
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def create_read_models(connection: psycopg.Connection[Any], read_models: Sequenc
         with connection.transaction():
             known = connection.execute("SELECT version FROM mesh.read_models WHERE projection = %s", (model.name,)).fetchone()
             if known is None:
-                connection.execute(create_statements(model, model.schema))
+                connection.execute(create_tables(model, model.schema) + create_indexes(model, model.schema))
                 connection.execute("INSERT INTO mesh.read_models (projection, version) VALUES (%s, %s)", (model.name, model.version))
 
 

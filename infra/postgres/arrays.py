@@ -49,6 +49,10 @@ class JsonbColumn(Column):
     """jsonb, as JSON text in bytes"""
 
 
+class JsonColumn(Column):
+    """json, as JSON text in bytes"""
+
+
 class SmallintColumn(Column):
     """smallint"""
 
@@ -73,6 +77,7 @@ COLUMN_TYPES: dict[str, type[Column]] = {
     "text": TextColumn,
     "bytea": ByteaColumn,
     "jsonb": JsonbColumn,
+    "json": JsonColumn,
     "smallint": SmallintColumn,
     "integer": IntegerColumn,
     "bigint": BigintColumn,
@@ -118,6 +123,10 @@ class _ByteaDumper(_ColumnDumper):
 
     def pack(self, values: Sequence[Any], has_null: bool) -> bytes:
         return _pack_bytes(list(values), has_null)
+
+
+class _JsonDumper(_ByteaDumper):
+    oid, element_oid = 199, 114
 
 
 class _JsonbDumper(_ColumnDumper):
@@ -173,6 +182,7 @@ def register_columns(adapters: AdaptersMap) -> None:
         (TextColumn, _TextDumper),
         (ByteaColumn, _ByteaDumper),
         (JsonbColumn, _JsonbDumper),
+        (JsonColumn, _JsonDumper),
         (SmallintColumn, _SmallintDumper),
         (IntegerColumn, _IntegerDumper),
         (BigintColumn, _BigintDumper),

@@ -35,9 +35,14 @@ PARKED_AGGREGATES = b"SELECT DISTINCT aggregate_id FROM mesh.parked_events WHERE
 DEFINITION = b"SELECT version FROM mesh.read_models WHERE projection = %(projection)s"
 
 
-def create_statements(model: ReadModel, schema: str) -> bytes:
+def create_tables(model: ReadModel, schema: str) -> bytes:
     """SQL that makes a schema and the model's tables in it."""
     return f"CREATE SCHEMA {schema};\n".encode() + read_sql(model.package, "schema.sql", schema)
+
+
+def create_indexes(model: ReadModel, schema: str) -> bytes:
+    """SQL that makes the indexes and keys that only reading and later writing need; a rebuild runs it after its rows are in."""
+    return read_sql(model.package, "indexes.sql", schema)
 
 
 class Checkpoint(NamedTuple):
@@ -70,12 +75,16 @@ class Move:
 
 
 class ReadModelWriter:
-    """Writes one read model in schema `schema` (by default that of its active version)."""
+    """Writes one read model in schema `schema` (by default that of its active version).
 
-    def __init__(self, database: Database, model: ReadModel, schema: str | None = None) -> None:
+    `fresh`: no row can be there yet, as in a rebuild; rows are then inserted without looking.
+    """
+
+    def __init__(self, database: Database, model: ReadModel, schema: str | None = None, *, fresh: bool = False) -> None:
         self._database = database
         self.model = model
         self._schema = schema or model.schema
+        self._fresh = fresh
         self._statements: dict[tuple[str, bool, tuple[str, ...]], bytes] = {}
 
     async def definition_version(self) -> int | None:
@@ -122,7 +131,7 @@ class ReadModelWriter:
             key = (row_set.table.name, row_set.insert, row_set.columns)
             sql = self._statements.get(key)
             if sql is None:
-                sql = self._statements[key] = statement(self._schema, row_set).encode()
+                sql = self._statements[key] = statement(self._schema, row_set, fresh=self._fresh).encode()
             types = row_set.table.columns
             result.append((sql, {column: COLUMN_TYPES[types[column]](row_set.values(column)) for column in row_set.columns}))
         return result
@@ -146,14 +155,17 @@ class ReadModelWriter:
         }
 
 
-def statement(schema: str, row_set: RowSet) -> str:
+def statement(schema: str, row_set: RowSet, *, fresh: bool = False) -> str:
     """The SQL for a row set: one INSERT … ON CONFLICT or one UPDATE, from unnested columns. Names come from the model's code,
     not from data."""
     table = row_set.table
     names = ", ".join(row_set.columns)
     source = f"unnest({', '.join(f'%({column})s' for column in row_set.columns)}) AS u ({names})"
     if row_set.insert:
-        text = f"INSERT INTO {schema}.{table.name} AS t ({names}) SELECT {names} FROM {source} ON CONFLICT ({', '.join(table.key)}) "
+        text = f"INSERT INTO {schema}.{table.name} AS t ({names}) SELECT {names} FROM {source}"
+        if fresh:
+            return text
+        text += f" ON CONFLICT ({', '.join(table.key)}) "
         if table.append_only:
             return text + "DO NOTHING"
         updates = ", ".join(f"{column} = excluded.{column}" for column in row_set.columns if column not in table.key)

@@ -24,7 +24,7 @@ from infra.event_store.base import EventStore
 from infra.postgres.pool import Database
 from infra.read_models.apply import apply_events
 from infra.read_models.base import ReadModel, Table
-from infra.read_models.postgres import PARK, ParkedEvent, ReadModelWriter, create_statements
+from infra.read_models.postgres import PARK, ParkedEvent, ReadModelWriter, create_indexes, create_tables
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,8 @@ class Rebuild:
         self._model = model
         self._stores = {topic_prefix + events_topic(context): store for context, store in stores.items()}
         self._partitions = partitions
-        self._writer = ReadModelWriter(database, model, model.next_schema)
+        self._writer = ReadModelWriter(database, model, model.next_schema, fresh=True)
+        self._writing: asyncio.Task[None] | None = None
         self._fold = _Fold()
 
     async def run(self, progress: Progress, *, accept_differences: bool = False) -> RebuildReport:
@@ -92,6 +93,7 @@ class Rebuild:
             try:
                 await self._prepare(connection)
                 await self._fold_most(progress)
+                await self._index(connection)
                 compared, rows, locked = await self._finish(connection, accept_differences)
             finally:
                 await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (f"agentmesh.rebuild.{self._model.name}",))
@@ -103,7 +105,7 @@ class Rebuild:
         model = self._model
         await connection.execute(f"DROP SCHEMA IF EXISTS {model.next_schema} CASCADE")
         await connection.execute(f"DROP SCHEMA IF EXISTS {model.schema}_old CASCADE")
-        await connection.execute(create_statements(model, model.next_schema))
+        await connection.execute(create_tables(model, model.next_schema))
 
     async def _fold_most(self, progress: Progress) -> None:
         while True:
@@ -141,9 +143,13 @@ class Rebuild:
                 await self._apply(self._covered(topic, events, mine, skipped), connection)
                 after = complete
                 progress(min(complete, end), end)
+            await self._written()
         finally:
-            if ahead is not None:
-                ahead.cancel()
+            for task in (ahead, self._writing):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+            self._writing = None
         for key in mine:
             # Nothing of this partition was passed over: it is folded as far as the log was read.
             self._fold.position[key] = skipped[key] - 1 if key in skipped else max(after, self._fold.position.get(key, 0))
@@ -175,10 +181,28 @@ class Rebuild:
             for sql, parameters in statements:
                 await connection.execute(sql, parameters, binary=True)
             return
-        async with self._database.connection() as own, own.pipeline(), own.transaction():
-            await own.execute("SET LOCAL synchronous_commit = off")
+        await self._written()
+        self._writing = asyncio.create_task(self._write(statements))
+
+    async def _write(self, statements: list[tuple[bytes, Mapping[str, Any]]]) -> None:
+        async with self._database.connection() as connection, connection.pipeline(), connection.transaction():
+            await connection.execute("SET LOCAL synchronous_commit = off")
             for sql, parameters in statements:
-                await own.execute(sql, parameters, prepare=True, binary=True)
+                await connection.execute(sql, parameters, prepare=True, binary=True)
+
+    async def _written(self) -> None:
+        """Wait for the page in the database's hands; meanwhile the next one was prepared."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
+
+    async def _index(self, connection: AsyncConnection[Any]) -> None:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL statement_timeout = '{COMPARE_SECONDS}s'")
+            await connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
+            await connection.execute(create_indexes(self._model, self._model.next_schema))
+            for table in self._model.tables:
+                await connection.execute(f"ANALYZE {self._model.next_schema}.{table.name}")
 
     async def _finish(self, connection: AsyncConnection[Any], accept_differences: bool) -> tuple[bool, int, float]:
         model = self._model
@@ -222,6 +246,8 @@ class Rebuild:
     async def _differences(self, connection: AsyncConnection[Any], table: Table, left_out: list[str]) -> list[str]:
         """Keys of up to five rows that differ; first by one sum over all rows, and only if that differs row by row."""
         columns = ", ".join(sorted(table.columns))
+        # json has no equality; as text everything has.
+        texts = ", ".join(f"{column}::text" for column in sorted(table.columns))
         sums = []
         for schema in (self._model.schema, self._model.next_schema):
             cursor = await connection.execute(
@@ -233,7 +259,7 @@ class Rebuild:
         if sums[0] == sums[1]:
             return []
         old, new = (
-            f"(SELECT {columns} FROM {schema}.{table.name})"
+            f"(SELECT {texts} FROM {schema}.{table.name})"
             for schema in (self._model.schema, self._model.next_schema)  # nosec B608
         )
         keys = " || '/' || ".join(f"{key}::text" for key in table.key)

@@ -177,7 +177,7 @@ REQUESTS = ReadModel(
                 "auth_id": "text",
                 "correlation_id": "text",
                 "causation_id": "text",
-                "data": "jsonb",
+                "data": "json",
             },
         ),
     ),

@@ -17,10 +17,8 @@ CREATE TABLE {schema}.requests (
     version bigint NOT NULL,
     position bigint NOT NULL
 ) WITH (fillfactor = 80);
-CREATE INDEX ON {schema}.requests (tenant_id, created_at DESC, request_id DESC);
-CREATE INDEX ON {schema}.requests (tenant_id, customer_id, created_at DESC, request_id DESC);
-CREATE INDEX ON {schema}.requests (tenant_id, status, created_at DESC, request_id DESC);
 
+-- data is json, not jsonb: it is shown as it was stored, and nobody searches in it.
 CREATE TABLE {schema}.request_history (
     request_id text NOT NULL,
     version bigint NOT NULL,
@@ -33,6 +31,5 @@ CREATE TABLE {schema}.request_history (
     auth_id text NOT NULL,
     correlation_id text NOT NULL,
     causation_id text NOT NULL,
-    data jsonb NOT NULL,
-    PRIMARY KEY (request_id, version)
+    data json NOT NULL
 );
