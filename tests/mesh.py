@@ -6,23 +6,30 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from psycopg import AsyncConnection
 
+from contracts.message import Command
 from contracts.topics import commands_topic, events_topic, topics
-from infra.event_store.base import Outcome
+from infra.event_store.base import DeadLetter, Outcome
 from infra.event_store.postgres import PostgresEventStore
 from infra.kafka.topics import create_topics
 from infra.postgres.pool import Database
 from infra.read_models.base import ReadModel
+from infra.runtime.base import AggregateType, Decide
 from infra.runtime.command_worker import CommandWorker
 from infra.runtime.projection_worker import ProjectionWorker
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
 from projections.requests.projection import REQUESTS
 from services.relay.worker import RelayWorker
+from services.requests.domain import evolve
+from services.requests.handlers import DECISIONS
 from services.requests.worker import build as build_requests
 
 Found = TypeVar("Found")
@@ -81,9 +88,9 @@ async def wait_for(check: Callable[[], Awaitable[Found | None]], seconds: float 
 class Mesh:
     """Use as `async with Mesh(mesh_settings) as mesh`. Workers are started by name; those still running are stopped at the end."""
 
-    def __init__(self, settings: MeshSettings, *, partitions: int = PARTITIONS, **changes: Any) -> None:
+    def __init__(self, settings: MeshSettings, *, partitions: int = PARTITIONS, telemetry: Telemetry | None = None, **changes: Any) -> None:
         self.settings = settings.model_copy(update={"partitions": partitions, "pool_min_size": 1, "grace_seconds": 10.0, **changes})
-        self.telemetry = Telemetry.for_tests()
+        self.telemetry = telemetry or Telemetry.for_tests()
         self.database = Database(self.settings, self.settings.postgres_dsn, name="test")
         self.store = PostgresEventStore(self.database, "requests")
         self.workers: list[Any] = []
@@ -117,6 +124,11 @@ class Mesh:
     def requests_worker(self) -> CommandWorker:
         return build_requests(self.settings, self.telemetry)
 
+    def planted(self, decisions: Mapping[type[Command], Decide], settings: MeshSettings | None = None, **changes: Any) -> CommandWorker:
+        """The requests worker with some of its decisions replaced, or with its state evolved another way (`evolve`)."""
+        aggregate_type = AggregateType("Request", changes.pop("evolve", evolve), {**DECISIONS, **decisions})
+        return CommandWorker(aggregate_type, "requests", settings or self.settings, self.telemetry, **changes)
+
     def relay(self) -> RelayWorker:
         return RelayWorker(self.settings, self.telemetry)
 
@@ -149,9 +161,7 @@ class Mesh:
         command_id = command_id or str(uuid.uuid4())
         record_key, value, record_headers = command_record(type_name, key, payload, command_id=command_id, headers=headers)
         assert self._producer is not None
-        await self._producer.send_and_wait(
-            self.commands_topic, value, key=record_key, headers=record_headers, partition=partition
-        )
+        await self._producer.send_and_wait(self.commands_topic, value, key=record_key, headers=record_headers, partition=partition)
         return command_id
 
     async def publish_many(self, records: Iterable[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
@@ -171,6 +181,57 @@ class Mesh:
         """Publish a command for a request and wait for its outcome."""
         body = {"tenant_id": TENANT, "request_id": request_id, **payload}
         return await self.outcome(request_id, await self.publish(type_name, request_id, body, **more))
+
+    async def stream(self, request_id: str) -> list[str]:
+        """The names of a request's events, in order."""
+        return [event.metadata.type_name.split(".")[2] for event in await self.store.read_stream(request_id)]
+
+    async def letters(self, *, count: int | None = None, seconds: float = 20.0, **wanted: Any) -> list[DeadLetter]:
+        """The dead letters of a filter; waits until there are `count`."""
+        if count is not None:
+
+            async def look() -> bool:
+                return len(await self.store.dead_letters(limit=10_000, **wanted)) >= count
+
+            await wait_for(look, seconds, f"{count} dead letters {wanted}")
+        return await self.store.dead_letters(limit=10_000, **wanted)
+
+    async def requeue(self, *positions: int) -> None:
+        """Mark dead letters for redrive, as `agentmesh dlq requeue` does."""
+        sql = "UPDATE requests.dead_letters SET status = 'requeued', marked_by = 'ann' WHERE position = ANY (%(p)s::bigint[]) RETURNING 1"
+        assert len(await self.rows(sql, p=list(positions))) == len(positions)
+
+    def metric(self, name: str, /, **labels: str) -> float:
+        """The value of one of our metrics, 0 where nothing was counted."""
+        return self.telemetry.metrics.registry.get_sample_value(f"agentmesh_{name}", labels) or 0.0
+
+    async def committed(self, group: str = "agentmesh.requests") -> dict[int, int]:
+        """The offsets that a group has committed on the command topic, by partition."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap)
+        await admin.start()
+        try:
+            offsets = await admin.list_consumer_group_offsets(self.settings.topic_prefix + group)
+            return {found.partition: place.offset for found, place in offsets.items() if found.topic == self.commands_topic}
+        finally:
+            await admin.close()
+
+    async def all_committed(self, records: int, seconds: float = 20.0) -> None:
+        """Wait until the requests worker has committed as many records."""
+
+        async def look() -> bool:
+            return sum((await self.committed()).values()) >= records
+
+        await wait_for(look, seconds, f"{records} committed records")
+
+    @asynccontextmanager
+    async def append_lock(self) -> AsyncIterator[AppendLock]:
+        """Hold the append lock of `requests`: every append of any worker stops in the server, before it has written anything."""
+        lock = AppendLock(await AsyncConnection.connect(self.settings.postgres_dsn, autocommit=True))
+        try:
+            await lock.take()
+            yield lock
+        finally:
+            await lock.release()
 
     async def rows(self, query: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         return await self.database.fetch(query.encode(), parameters)
@@ -203,6 +264,32 @@ class Mesh:
             return found
         finally:
             await consumer.stop()
+
+
+class AppendLock:
+    """Stops the appends of `requests` while it is held."""
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def take(self) -> None:
+        await self._connection.execute("SELECT pg_advisory_lock(hashtextextended('requests.stored_events', 0))")
+
+    async def release(self) -> None:
+        await self._connection.close()
+
+    async def stopped(self, count: int = 1, seconds: float = 20.0) -> None:
+        """Wait until so many appends stand before the lock."""
+
+        async def look() -> bool:
+            rows = await self._connection.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = "
+                "(SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            found = await rows.fetchone()
+            return found is not None and found[0] >= count
+
+        await wait_for(look, seconds, f"{count} appends before the lock")
 
 
 def header(record: ConsumerRecord, name: str) -> str:

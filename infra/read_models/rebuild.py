@@ -158,8 +158,14 @@ class Rebuild:
         self, topic: str, events: Sequence[RecordedEvent], targets: Mapping[tuple[str, int], int], skipped: dict[tuple[str, int], int]
     ) -> list[RecordedEvent]:
         covered = []
+        # Between what every partition has folded and what every checkpoint covers, an event's partition does not matter.
+        folded_by_all = max(self._fold.position.get(key, 0) for key in targets)
+        covered_by_all = min(targets.values()) if len(targets) == self._partitions else 0
         for event in events:
-            key = (topic, partition_for(event.aggregate_id.encode(), self._partitions))
+            if folded_by_all < event.position <= covered_by_all:
+                covered.append(event)
+                continue
+            key = (topic, partition_for(event.metadata.subject.encode(), self._partitions))
             if event.position <= self._fold.position.get(key, 0):
                 continue
             if event.position <= targets.get(key, 0):

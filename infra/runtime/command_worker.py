@@ -134,21 +134,18 @@ class CommandWorker(ConnectedWorker):
 
     async def _assigned(self, partitions: set[TopicPartition]) -> None:
         self.telemetry.metrics.rebalances_total.labels(group=self._group).inc()
+        # Nothing here waits for a server: heartbeats begin after this.
         self._mine = set(partitions)
-        self._taken.clear()
+        self._untaken = set(partitions)
+        self._probing = {}
+        self._processor.be_cautious()
         self._abandon.clear()
         self._revoking = False
-        try:
-            # No longer than a session may be silent: heartbeats begin after this.
-            async with asyncio.timeout(self.settings.kafka_session_timeout_ms / 2000):
-                crashed = await self._attempts.take(partitions)
-        except (TransientError, TimeoutError) as error:
-            # Without the database nothing can be handled either; the records of a crash are then looked at one by one to be safe.
-            logger.warning("owners of partitions unknown, replaying record by record: %s", error)
-            crashed = set(partitions)
-        finally:
-            self._taken.set()
-        self._processor.be_cautious()
+
+    async def _take_over(self) -> None:
+        wanted = frozenset(self._untaken)
+        crashed = await self.retry(self._abandon)("take over", lambda: self._attempts.take(wanted))
+        self._untaken = set()
         self._probing = dict.fromkeys(crashed, self.settings.batch_max_records)
         if crashed:
             logger.warning("%d partitions were left by a crash: their next records are tried one by one", len(crashed))
