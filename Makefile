@@ -58,7 +58,7 @@ chaos: setup     ## kill, pause and cut real processes; ARGS="--rounds 20" and t
 	$(PY) -m pytest -m chaos -ra tests/chaos $(ARGS)
 
 schemas: setup   ## write the JSON Schemas and the AsyncAPI document from the code
-	$(PY) -m contracts.schemas $(ARGS)
+	$(PY) -m infra.asyncapi $(ARGS)
 
 LOCK := $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 lock: setup      ## both lock files from pyproject.toml; ARGS="--upgrade" takes newer versions
