@@ -77,7 +77,7 @@ class Bench:
 
     def million(self) -> None:
         """Memory over a million events."""
-        found = million(self._servers, self._chosen.commands or MILLION)
+        found = million(self._servers, self._chosen.commands or MILLION, say)
         self.results["memory"] = found
         report.show_memory(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.benchmarks.arena import Arena, Servers
@@ -30,7 +31,7 @@ class Memory:
         return {name: max(memory[name] for _, memory in self.samples) for name in self.samples[-1][1]}
 
 
-def million(servers: Servers, count: int) -> Memory:
+def million(servers: Servers, count: int, say: Callable[[str], None]) -> Memory:
     """Publish `count` commands as fast as the broker takes them; sample until the read model has them all."""
     with Arena(servers, "million") as arena, running("product", arena) as pipeline, arena.connect() as connection:
         load = publisher(arena, "stream", count=count, seed=11)
@@ -42,6 +43,8 @@ def million(servers: Servers, count: int) -> Memory:
             row = connection.execute("SELECT coalesce(sum(next_offset), 0) FROM mesh.checkpoints").fetchone()
             done = int(str(row[0])) if row else 0
             memory = {name: mib for name, mib in arena.meter.memory().items() if name in pipeline.children}
+            if done // (count // 20) > (result.samples[-1][0] if result.samples else 0) // (count // 20):
+                say(f"{done:,} events: " + ", ".join(f"{name} {mib:.0f} MiB" for name, mib in memory.items()))
             result.samples.append((done, memory))
             if done >= count:
                 result.seconds = time.monotonic() - started

@@ -126,7 +126,7 @@ class Raw(Pipeline):
     arguments: tuple[str, ...] = ()
 
     def prepare(self) -> None:
-        raw_pipeline.create_tables(self._connection)
+        raw_pipeline.make_tables(self._connection)
 
     def start(self, *stages: str) -> None:
         chosen = stages or self.stages

@@ -26,7 +26,7 @@ from contracts.requests.commands import CreateRequest
 from contracts.requests.events import RequestCreated
 from contracts.requests.values import RequestStatus
 from contracts.topics import commands_topic, events_topic
-from infra.read_models.postgres import create_indexes, create_tables
+from infra.read_models import postgres as read_models
 from infra.runtime.process import GC_THRESHOLD
 from infra.settings import MeshSettings, load_settings
 from projections.requests.projection import REQUESTS
@@ -64,10 +64,10 @@ HISTORY = (
 ).encode()
 
 
-def create_tables(connection: psycopg.Connection[Any]) -> None:
+def make_tables(connection: psycopg.Connection[Any]) -> None:
     """The raw tables, and a read model with the very tables and indexes of the product's."""
     connection.execute(Path(__file__).with_name("raw.sql").read_bytes())
-    connection.execute(create_tables(REQUESTS, SCHEMA) + create_indexes(REQUESTS, SCHEMA))
+    connection.execute(read_models.create_tables(REQUESTS, SCHEMA) + read_models.create_indexes(REQUESTS, SCHEMA))
 
 
 async def connect(settings: MeshSettings) -> psycopg.AsyncConnection[Any]:

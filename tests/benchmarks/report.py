@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.benchmarks.million import Memory
 from tests.benchmarks.stages import Stage
 from tests.benchmarks.throughput import Round
 
+QUIET = 0.1
 SERVERS = ("postgres", "kafka", "publisher", "others", "stolen")
 
 
@@ -85,7 +87,15 @@ def show_throughput(rounds: Sequence[Round]) -> dict[str, float]:
             [[name, middle.cpu_us[name], middle.memory_mib.get(name, 0.0)] for name in stages]
             + [[name, middle.cpu_us.get(name, 0.0), "-"] for name in ("postgres", "kafka", "publisher")],
         )
+    if (share := disturbance(rounds)) > QUIET:
+        print(f"\nWARNING: others used up to {share:.0%} of this machine meanwhile. Rates and latencies mean little; ratios are rough.")
     return _ratios(rounds, kinds)
+
+
+def disturbance(rounds: Sequence[Round]) -> float:
+    """The share of the machine that others used, or the host took, while the rounds ran; of the worst round."""
+    cores = os.cpu_count() or 1
+    return max((each.cpu_us.get("others", 0.0) + each.cpu_us.get("stolen", 0.0)) * each.rate / 1e6 / cores for each in rounds)
 
 
 def _ratios(rounds: Sequence[Round], kinds: Sequence[str]) -> dict[str, float]:
@@ -95,7 +105,9 @@ def _ratios(rounds: Sequence[Round], kinds: Sequence[str]) -> dict[str, float]:
         reference = medians(rounds, kind)
         if product is None or reference is None or kind == "product":
             continue
-        found[f"product/{kind} commands/s"] = product.rate / reference.rate
+        # Round by round, because what the rest of the machine does drifts.
+        pairs = zip([each for each in rounds if each.kind == "product"], [each for each in rounds if each.kind == kind], strict=True)
+        found[f"product/{kind} commands/s"] = median(mine.rate / its.rate for mine, its in pairs)
         found[f"{kind}/product CPU of the stages"] = stage_cpu(reference) / stage_cpu(product)
         found[f"{kind}/product CPU with servers"] = all_cpu(reference) / all_cpu(product)
     if found:

@@ -100,7 +100,7 @@ def append_alone(servers: Servers, count: int) -> list[Stage]:
     """The product's append and the raw insert, batch by batch in turns on one connection each; no decoding, no deciding."""
     with Arena(servers, "append") as arena:
         with arena.connect() as connection:
-            raw_pipeline.create_tables(connection)
+            raw_pipeline.make_tables(connection)
         return uvloop.run(_append_alone(arena, stored_rows(count)))
 
 
