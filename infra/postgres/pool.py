@@ -57,7 +57,7 @@ class Database:
             max_idle=settings.pool_idle_seconds,
             max_lifetime=3600,
             max_waiting=settings.pool_max_size * 50,
-            reconnect_timeout=5,
+            reconnect_timeout=2,
             open=False,
             name=name,
             kwargs={
@@ -120,18 +120,19 @@ class Database:
                 if left <= ASK_AGAIN_SECONDS:
                     raise PoolTimeout(f"no connection within {timeout:g} s") from None
 
-    async def fetch(self, query: bytes, parameters: Mapping[str, Any], timeout: float = 30.0) -> list[TupleRow]:
-        """All rows of one prepared statement, binary both ways; `timeout` (seconds) bounds the wait for a connection."""
+    async def fetch(self, query: bytes, parameters: Mapping[str, Any], timeout: float | None = None) -> list[TupleRow]:
+        """All rows of one prepared statement, binary both ways; `timeout` (seconds) bounds the wait for a connection, by default the
+        pool's (30)."""
         async with self.connection(timeout=timeout) as connection:
             cursor = await connection.execute(query, parameters, prepare=True, binary=True)
             return await cursor.fetchall()
 
-    async def fetch_one(self, query: bytes, parameters: Mapping[str, Any], timeout: float = 30.0) -> TupleRow | None:
+    async def fetch_one(self, query: bytes, parameters: Mapping[str, Any], timeout: float | None = None) -> TupleRow | None:
         """The first row of one statement, or None."""
         rows = await self.fetch(query, parameters, timeout)
         return rows[0] if rows else None
 
-    async def execute(self, query: bytes, parameters: Mapping[str, Any], timeout: float = 30.0) -> int:
+    async def execute(self, query: bytes, parameters: Mapping[str, Any], timeout: float | None = None) -> int:
         """Run one statement; answers the number of rows it touched."""
         async with self.connection(timeout=timeout) as connection:
             cursor = await connection.execute(query, parameters, prepare=True)
