@@ -90,6 +90,12 @@ class BatchSubscription:
         self._subscriber: Any = None
         self._attempts = Attempts()
         self._looking: asyncio.Task[None] | None = None
+        self.last_times: dict[TopicPartition, int] = {}
+        """The timestamp (ms) of the last record of each partition that was handed to the handler."""
+
+    async def _handle(self, records: Batch) -> None:
+        await self._handler(records)
+        self.last_times.update({TopicPartition(record.topic, record.partition): record.timestamp for record in records})
 
     @property
     def last_poll(self) -> float:
@@ -138,7 +144,7 @@ class BatchSubscription:
             fetch_max_wait_ms=500,
             max_partition_fetch_bytes=1_048_576,
         )
-        self._subscriber(self._handler)
+        self._subscriber(self._handle)
         self._broker = broker
         try:
             builder = await broker.connect()

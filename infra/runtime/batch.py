@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -237,9 +238,16 @@ class BatchProcessor:
                     await self._count_defect(decision, retry)
                 group.items = decision.waiting
                 again.append(group)
+        self._count_outcomes(groups, decisions, refused)
         if again:
             await self._wait(again, decisions)
         return again
+
+    def _count_outcomes(self, groups: list[Group], decisions: list[Decision], refused: dict[str, Refusal]) -> None:
+        written = (decision for group, decision in zip(groups, decisions, strict=True) if group.aggregate_id not in refused)
+        kinds = Counter(outcome.kind for decision in written for outcome in decision.append.outcomes)
+        for kind, count in kinds.items():
+            self._metrics.commands_handled_total.labels(topic=self._topic, outcome=kind.value).inc(count)
 
     async def _wait(self, again: list[Group], decisions: list[Decision]) -> None:
         for group in again:

@@ -178,7 +178,10 @@ class CommandWorker(ConnectedWorker):
             if mine and self._untaken:
                 await self._take_over()
             if mine:
+                active = self.telemetry.metrics.active_requests
+                active.set(len(mine))
                 await self._settle(mine)
+                active.set(0)
         except Abandoned as error:
             logger.warning("batch given back: %s", error)
         except Exception as error:
@@ -257,5 +260,5 @@ class CommandWorker(ConnectedWorker):
 
     async def _watch(self) -> None:
         while not self.stopping.is_set():
-            self.report(self._group, self._subscription.lag())
+            self.report(self._group, self._subscription.lag(), self._subscription.last_times)
             await self.pause(LAG_INTERVAL_SECONDS)

@@ -141,10 +141,17 @@ class ConnectedWorker(ABC):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), timeout=seconds)
 
-    def report(self, group: str, lag: Mapping[TopicPartition, int]) -> None:
-        """Tell the metrics how far a group lags and how the pool is used."""
+    def report(self, group: str, lag: Mapping[TopicPartition, int], last_times: Mapping[TopicPartition, int]) -> None:
+        """Tell the metrics how far a group lags, in records and in seconds since the last handled record's timestamp, and how the
+        pool is used."""
         metrics = self.telemetry.metrics
-        for (topic, partition), count in lag.items():
-            metrics.consumer_lag_messages.labels(group=group, topic=topic, partition=str(partition)).set(count)
-        for state, count in self.database.connections().items():
+        for partition, count in lag.items():
+            labels = {"group": group, "topic": partition.topic, "partition": str(partition.partition)}
+            last = last_times.get(partition)
+            seconds = max(0.0, time.time() - last / 1000) if count and last else 0.0
+            metrics.consumer_lag_messages.labels(**labels).set(count)
+            metrics.consumer_lag_seconds.labels(**labels).set(seconds)
+        connections = self.database.connections()
+        metrics.pool_waiting.labels(pool=self.name).set(connections.pop("waiting"))
+        for state, count in connections.items():
             metrics.pool_connections.labels(pool=self.name, state=state).set(count)

@@ -188,7 +188,7 @@ def _usable(text: object) -> bool:
 
 
 def _payload(data: bytes) -> dict[str, Any] | None:
-    """The payload as an object. The standard parser takes what pydantic's does not: text with a lone surrogate, which is refused by name."""
+    """The payload as an object. The standard parser also takes text with a lone surrogate, which is refused by name."""
     try:
         parsed = json.loads(data.decode())
     except (ValueError, RecursionError):

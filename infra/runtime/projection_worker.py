@@ -280,7 +280,7 @@ class ProjectionWorker(ConnectedWorker):
         metrics, name = self.telemetry.metrics, self._model.name
         while not self.stopping.is_set():
             lag = self._subscription.lag()
-            self.report(self._group, lag)
+            self.report(self._group, lag, self._subscription.last_times)
             behind = sum(lag.values())
             metrics.projection_lag_events.labels(projection=name).set(behind)
             seconds = max(0.0, datetime.now(UTC).timestamp() - self._last_event_time) if behind and self._last_event_time else 0.0

@@ -191,8 +191,6 @@ class Metrics:
 
     def _define_dependency_metrics(self) -> None:
         self.retries_total = self._counter(names.RETRIES_TOTAL, "Attempts repeated after a transient failure.", "name")
-        self.circuit_state = self._gauge(names.CIRCUIT_STATE, "Circuit breaker: 0 closed, 1 half open, 2 open.", "name")
-        self.bulkhead_waiting = self._gauge(names.BULKHEAD_WAITING, "Calls that wait for a free place of a bulkhead.", "name")
         self.pool_connections = self._gauge(names.POOL_CONNECTIONS, "Connections of a pool, by state.", "pool", "state")
         self.pool_waiting = self._gauge(names.POOL_WAITING, "Callers that wait for a connection of a pool.", "pool")
 

@@ -51,8 +51,6 @@ OPERATION_TYPES: Final = {
 
 APP: Final = "app"  # exposed as app_info
 ACTIVE_REQUESTS: Final = "active_requests"
-CIRCUIT_STATE: Final = "agentmesh_circuit_state"
-BULKHEAD_WAITING: Final = "agentmesh_bulkhead_waiting"
 RETRIES_TOTAL: Final = "agentmesh_retries_total"
 PROJECTION_LAG_EVENTS: Final = "agentmesh_projection_lag_events"
 PROJECTION_LAG_SECONDS: Final = "agentmesh_projection_lag_seconds"

@@ -12,8 +12,6 @@ from infra.telemetry.tracing import Tracing
 EXPECTED = {
     "app_info": ("info", ()),
     "active_requests": ("gauge", ()),
-    "agentmesh_circuit_state": ("gauge", ("name",)),
-    "agentmesh_bulkhead_waiting": ("gauge", ("name",)),
     "agentmesh_retries_total": ("counter", ("name",)),
     "agentmesh_projection_lag_events": ("gauge", ("projection",)),
     "agentmesh_projection_lag_seconds": ("gauge", ("projection",)),
