@@ -25,6 +25,7 @@ LONG_POLL_MS = 500
 REBALANCE_TIMEOUT_MS = 30_000
 Batch = Sequence[ConsumerRecord]
 Handler = Callable[[Batch], Awaitable[None]]
+FailedCallback = Callable[[Exception], None]
 PartitionsCallback = Callable[[set[TopicPartition]], Awaitable[None]]
 
 
@@ -48,15 +49,25 @@ class AttemptConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, assigned: PartitionsCallback, revoked: PartitionsCallback) -> None:
+    """Tells the worker of its partitions. aiokafka swallows what a listener raises and goes on: a worker would live and do nothing."""
+
+    def __init__(self, assigned: PartitionsCallback, revoked: PartitionsCallback, failed: FailedCallback) -> None:
         self._assigned = assigned
         self._revoked = revoked
+        self._failed = failed
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._revoked(set(revoked))
+        await self._tell(self._revoked, set(revoked))
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        await self._assigned(set(assigned))
+        await self._tell(self._assigned, set(assigned))
+
+    async def _tell(self, callback: PartitionsCallback, partitions: set[TopicPartition]) -> None:
+        try:
+            await callback(partitions)
+        except Exception as error:
+            logger.exception("partitions could not be taken or left")
+            self._failed(error)
 
 
 class BatchSubscription:
@@ -75,6 +86,7 @@ class BatchSubscription:
         handler: Handler,
         assigned: PartitionsCallback,
         revoked: PartitionsCallback,
+        failed: FailedCallback,
         member: str,
         max_records: int,
     ) -> None:
@@ -83,7 +95,7 @@ class BatchSubscription:
         self._topics = tuple(topics)
         self.group = group
         self._handler = handler
-        self._listener = _Listener(assigned, revoked)
+        self._listener = _Listener(assigned, revoked, failed)
         self._member = member
         self._max_records = max_records
         self._broker: KafkaBroker | None = None

@@ -8,9 +8,11 @@ switch. What each partition's checkpoint covers is folded, no more, so that the 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +68,20 @@ class _Fold:
     parked: list[ParkedEvent] = field(default_factory=list)
 
 
+@contextmanager
+def relaxed_collector() -> Iterator[None]:
+    """Collect garbage less often while many short-lived objects are made: with the default threshold it takes two thirds of the time."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
 class Rebuild:
     """One rebuild of one read model."""
 
@@ -84,6 +100,10 @@ class Rebuild:
         """Build, compare, switch. `progress(done, of)` gets log positions. Raises RebuildDiffers, or ConfigurationError when
         one is running."""
         started = time.monotonic()
+        with relaxed_collector():
+            return await self._run(started, progress, accept_differences)
+
+    async def _run(self, started: float, progress: Progress, accept_differences: bool) -> RebuildReport:
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"agentmesh.rebuild.{self._model.name}",)

@@ -65,6 +65,7 @@ class CommandWorker(ConnectedWorker):
             handler=self._handle,
             assigned=self._assigned,
             revoked=self._revoked,
+            failed=self.fail,
             member=self.identity,
             max_records=settings.batch_max_records,
         )

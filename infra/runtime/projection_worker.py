@@ -57,6 +57,7 @@ class ProjectionWorker(ConnectedWorker):
             handler=self._handle,
             assigned=self._assigned,
             revoked=self._revoked,
+            failed=self.fail,
             member=self.identity,
             max_records=MAX_RECORDS,
         )
