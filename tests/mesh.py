@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from psycopg import AsyncConnection
 
 from contracts.message import Command
+from contracts.requests.commands import CreateRequest
 from contracts.topics import commands_topic, events_topic, topics
 from infra.event_store.base import DeadLetter, Outcome
 from infra.event_store.postgres import PostgresEventStore
@@ -126,7 +127,7 @@ class Mesh:
 
     def planted(self, decisions: Mapping[type[Command], Decide], settings: MeshSettings | None = None, **changes: Any) -> CommandWorker:
         """The requests worker with some of its decisions replaced, or with its state evolved another way (`evolve`)."""
-        aggregate_type = AggregateType("Request", changes.pop("evolve", evolve), {**DECISIONS, **decisions})
+        aggregate_type = AggregateType("Request", changes.pop("evolve", evolve), {**DECISIONS, **decisions}, frozenset({CreateRequest}))
         return CommandWorker(aggregate_type, "requests", settings or self.settings, self.telemetry, **changes)
 
     def relay(self) -> RelayWorker:
