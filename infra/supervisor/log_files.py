@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 MAX_BYTES = 10 * 1024 * 1024
 KEPT = 3
 READ_BYTES = 256 * 1024
+TAIL_BYTES = 16 * 1024
 
 
 def rotate(path: Path, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> None:
@@ -21,15 +23,21 @@ def rotate(path: Path, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> None:
             newer.replace(older)
 
 
-def last_line(path: Path) -> str:
-    """The last line that holds something, or an empty text."""
+def last_words(path: Path) -> str:
+    """What a process said last: the last plain line, which is how a refusal is told, else the message of its last JSON line."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 16 * 1024))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    plain = [line for line in lines if not line.startswith("{")]
+    if plain or not lines:
+        return plain[-1] if plain else ""
+    try:
+        return str(json.loads(lines[-1])["message"])
+    except (ValueError, KeyError, TypeError):
+        return lines[-1]
 
 
 class LogFollower:

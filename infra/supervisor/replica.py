@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from infra.local_stack.processes import start_token
 from infra.supervisor.fleet_file import ReplicaRecord, State
-from infra.supervisor.log_files import last_line, rotate
+from infra.supervisor.log_files import last_words, rotate
 from infra.supervisor.readiness import is_ready, port_of
 
 
@@ -114,12 +113,8 @@ class Replica:
         self.record = replace(self.record, restarts=self.record.restarts + 1)
 
     def last_words(self) -> str:
-        """The message of the last line of its log."""
-        line = last_line(self.log)
-        try:
-            return str(json.loads(line)["message"])
-        except (ValueError, KeyError, TypeError):
-            return line
+        """What the process said last."""
+        return last_words(self.log)
 
     def _note(self, state: State, **values: object) -> None:
         self.record = replace(self.record, state=state, **values)  # type: ignore[arg-type]

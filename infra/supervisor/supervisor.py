@@ -22,6 +22,7 @@ from infra.supervisor.replica import Replica, ReplicaSpec, end_leftover
 from infra.supervisor.restarts import RestartPolicy, describe_exit
 
 LOOK_SECONDS = 0.5
+REFUSED = "was refused its configuration and is not started again"
 
 Tell = Callable[[str], None]
 
@@ -114,7 +115,7 @@ class Supervisor:
                 restart = self._policy.after(code, failures, replica.healthy_for())
                 if restart is None:
                     replica.ended("failed", replica.last_words())
-                    self._tell(f"{name} was refused its configuration and is not started again: {replica.record.message}")
+                    self._tell(f"{name} {REFUSED}: {replica.record.message}")
                     self._write()
                     return
                 failures = restart.failures

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from infra.errors import ConfigurationError
 from infra.local_stack import resolve_endpoints, source_of, stop_stack, write_endpoints
 from infra.settings import MeshSettings, load_settings
 from infra.supervisor.fleet_file import FleetRecord, read_fleet
 from infra.supervisor.log_files import LogFollower, rotate
 from infra.supervisor.replica import log_path
-from infra.supervisor.supervisor import AlreadySupervised, Supervisor, end_leftovers, is_supervised, supervisor_lock
+from infra.supervisor.supervisor import REFUSED, AlreadySupervised, Supervisor, end_leftovers, is_supervised, supervisor_lock
 from services.cli import exit_codes
 from services.cli.errors import NoAnswer, Refused
 from services.cli.fleet import replica_specs, worker_environment
@@ -119,7 +120,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], state_dir: Path, log: Pa
     while time.monotonic() < deadline:
         record = read_fleet(state_dir)
         if process.poll() is not None:
-            raise Refused(f"The supervisor ended ({process.returncode}) before its workers were ready. See {log}.")
+            raise _ended(process.returncode, log)
         if record is not None and record.pid == process.pid:
             for replica in record.replicas:
                 if replica.ready and replica.name not in told:
@@ -130,6 +131,14 @@ def _wait_until_ready(process: subprocess.Popen[bytes], state_dir: Path, log: Pa
         time.sleep(0.05)
     waiting = ", ".join(sorted({replica.name for replica in record.replicas} - told)) if record is not None else "no worker"
     raise NoAnswer(f"Not ready after {READY_SECONDS:g} s: {waiting}. See {log.parent}, then agentmesh ps, or agentmesh down.")
+
+
+def _ended(code: int, log: Path) -> Exception:
+    """The error for a supervisor that ended at once; it says why in its log."""
+    if code != exit_codes.CONFIGURATION:
+        return Refused(f"The supervisor ended ({code}) before its workers were ready. See {log}.")
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if REFUSED in line]
+    return ConfigurationError(f"Every worker was refused its configuration. {lines[-1] if lines else ''} See {log.parent}.")
 
 
 # -- down --------------------------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from infra.supervisor.log_files import LogFollower, last_line, rotate
+from infra.supervisor.log_files import LogFollower, last_words, rotate
 
 
 def test_a_small_file_stays(tmp_path: Path) -> None:
@@ -23,13 +23,13 @@ def test_a_large_file_is_set_aside_and_the_oldest_goes(tmp_path: Path) -> None:
 
 def test_a_file_that_does_not_exist_is_no_error(tmp_path: Path) -> None:
     rotate(tmp_path / "x.log")
-    assert last_line(tmp_path / "x.log") == ""
+    assert last_words(tmp_path / "x.log") == ""
 
 
-def test_the_last_line_that_holds_something(tmp_path: Path) -> None:
+def test_the_last_words_that_holds_something(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_bytes(b"one\ntwo \xff\n\n  \n")
-    assert last_line(log) == "two \ufffd"
+    assert last_words(log) == "two \ufffd"
 
 
 def test_a_follower_hands_out_whole_new_lines_only(tmp_path: Path) -> None:

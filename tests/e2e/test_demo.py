@@ -1,0 +1,53 @@
+"""The demo as a newcomer runs it: servers of its own, real workers, real topics; its sums match and nothing is left running."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from infra.local_stack import status, stop_stack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
+
+SERVER_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "AGENTMESH_SERVERS", "AGENTMESH_TOPIC_PREFIX")
+LONGEST_SECONDS = 180
+
+
+def test_the_demo_starts_everything_counts_everything_and_stops_everything(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in SERVER_VARIABLES}
+    environment |= {"AGENTMESH_HOME": str(tmp_path), "NO_COLOR": "1"}
+
+    def demo(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "services.cli.main", "demo", "--requests", "25", *options]
+        began = time.monotonic()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert time.monotonic() - began < LONGEST_SECONDS
+        return done
+
+    try:
+        report = json.loads(demo("-o", "json").stdout)
+        totals = report["totals"]
+        assert report["ok"]
+        assert totals["problems"] == []
+        assert totals["published"] == sum(totals["outcomes"].values()) + totals["duplicates_sent"]
+        assert totals["outcomes"]["rejected"] == totals["rejections_recorded"] == sum(report["faults"].values())
+        assert totals["read_model_rows"] == 25
+        assert report["request"]["status"] == "completed"
+        assert [step["version"] for step in report["request"]["steps"]][:4] == [1, 2, 3, 4] or None in [
+            step["version"] for step in report["request"]["steps"]
+        ]
+        assert all(server.state == "stopped" for server in status(tmp_path))
+
+        text = demo().stdout
+        assert "The sums match" in text
+        assert "now in the read model: completed, version 4" in text
+        assert "\x1b" not in text
+        assert not (tmp_path / ".agentmesh" / "fleet.json").exists()
+    finally:
+        subprocess.run([sys.executable, "-m", "services.cli.main", "down"], env=environment, capture_output=True, check=False)
+        stop_stack(tmp_path)

@@ -1,0 +1,122 @@
+"""The fleet as people run it: up in the background, shown, a killed worker back, work done meanwhile, down; and up in the foreground."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
+
+AGENTMESH = [sys.executable, "-m", "services.cli.main"]
+CASE = json.dumps({"customer_id": "cust-0042", "message": "My invoice of May is wrong"})
+
+
+class Shell:
+    """Types commands in one mesh."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = {**environment, "AGENTMESH_PARTITIONS": "3", "AGENTMESH_POOL_MIN_SIZE": "1"}
+        self.home = Path(environment["AGENTMESH_HOME"])
+
+    def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run([*AGENTMESH, *arguments], env=self.environment, capture_output=True, text=True, check=False, timeout=200)
+        assert done.returncode == code, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        """The answer of a command."""
+        return json.loads(self(*arguments, "-o", "json").stdout)
+
+    def replica(self, name: str) -> dict[str, Any]:
+        """One row of `ps`."""
+        return next(row for row in self.json("ps") if row["name"] == name)
+
+    def logs(self) -> str:
+        """The end of every log, for a failure's message."""
+        logs = sorted((self.home / ".agentmesh" / "logs").glob("*.log"))
+        return "\n".join(f"--- {log.name}\n{log.read_text()[-800:]}" for log in logs)
+
+
+@pytest.fixture
+def shell(mesh_environment: dict[str, str]) -> Iterator[Shell]:
+    typed = Shell(mesh_environment)
+    yield typed
+    subprocess.run([*AGENTMESH, "down"], env=typed.environment, capture_output=True, check=False, timeout=120)
+
+
+def wait_for(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_fleet_in_the_background_mends_itself_and_ends_without_a_trace(shell: Shell) -> None:
+    shell("up", "-d", "--replicas", "requests=2")
+    rows = {row["name"]: row for row in shell.json("ps")}
+    assert list(rows) == ["requests-1", "requests-2", "relay-1", "projections-1"]
+    assert all(row["ready"] and row["port"] and row["restarts"] == 0 for row in rows.values())
+    assert (shell.home / ".agentmesh" / "endpoints.json").exists()
+
+    again = shell("up", "-d")
+    assert "The fleet runs already" in again.stderr
+    assert {row["pid"] for row in shell.json("ps")} == {row["pid"] for row in rows.values()}
+
+    os.kill(rows["relay-1"]["pid"], signal.SIGKILL)
+    os.kill(rows["requests-1"]["pid"], signal.SIGKILL)
+    # A command that comes while two workers are dead has its outcome all the same.
+    created = shell.json("publish", "CreateRequest", CASE, "--timeout", "60")
+    assert created["outcome"] == "events"
+    wait_for(lambda: all(shell.replica(name)["ready"] for name in ("relay-1", "requests-1")), 60)
+    assert shell.replica("relay-1")["restarts"] == 1
+    assert shell.replica("relay-1")["pid"] != rows["relay-1"]["pid"]
+    assert shell.replica("projections-1")["pid"] == rows["projections-1"]["pid"]
+    assert "11 ok, 0 warn, 0 fail" in shell("doctor").stdout
+
+    supervisor = json.loads((shell.home / ".agentmesh" / "fleet.json").read_text())["pid"]
+    pids = [row["pid"] for row in shell.json("ps")]
+    shell("down")
+    assert not any(alive(pid) for pid in (*pids, supervisor))
+    assert shell.json("ps") == []
+    assert not (shell.home / ".agentmesh" / "fleet.json").exists()
+    assert "no fleet runs here" in shell("down").stderr
+
+
+def test_a_fleet_in_the_foreground_shows_its_logs_and_ends_on_ctrl_c(shell: Shell) -> None:
+    log = shell.home / "up.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen([*AGENTMESH, "up"], env=shell.environment, stdout=output, stderr=output)
+    try:
+        wait_for(lambda: [row["ready"] for row in shell.json("ps")] == [True] * 3, 120)
+        wait_for(lambda: "projections-1" in log.read_text(), 10)
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(timeout=60)
+    text = log.read_text()
+    assert code == 0, text
+    assert 'relay-1        | {"timestamp"' in text
+    assert "the fleet has stopped" in text
+    assert shell.json("ps") == []
+
+
+def test_a_worker_whose_configuration_is_refused_is_told_and_not_tried_again(shell: Shell) -> None:
+    """The topics are made with three partitions; the workers are told of four."""
+    shell("migrate")
+    shell.environment["AGENTMESH_PARTITIONS"] = "4"
+    refused = shell("up", "-d", code=78)
+    assert "4 are configured" in refused.stdout + refused.stderr

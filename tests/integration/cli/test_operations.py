@@ -1,0 +1,117 @@
+"""Migrations, read models and the doctor from the command line, against real servers."""
+
+import json
+
+import pytest
+
+from infra.settings import MeshSettings
+from services.cli import exit_codes
+from tests.integration.cli.conftest import Cli, execute
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+
+def findings(cli: Cli) -> tuple[int, dict[str, str]]:
+    answer = cli("doctor", "-o", "json")
+    return answer.code, {each["what"]: each["verdict"] for each in answer.json}
+
+
+def test_migrate_says_what_it_did_and_can_be_repeated(bare_cli: Cli) -> None:
+    first = bare_cli("migrate", "-o", "json").json
+    again = bare_cli("migrate")
+    assert len(first["topics"]) >= 5
+    assert (again.code, again.out.splitlines()[0]) == (0, "schema: up to date")
+    assert "0 created" in again.out
+
+
+def test_a_read_model_is_rebuilt_and_a_difference_is_refused(working: None, cli: Cli, mesh_settings: MeshSettings) -> None:
+    case = json.dumps({"customer_id": "cust-0042", "message": "My invoice of May is wrong"})
+    for number in range(4):
+        assert cli("publish", "CreateRequest", case, "--key", f"req-{number}").code == 0
+    (state,) = cli("projections", "list", "-o", "json").json
+    assert (state["name"], state["version"], state["lag"], state["state"]) == ("requests", 1, 0, "complete")
+    assert len(state["contexts"][0]["checkpoints"]) == 3
+    assert "complete" in cli("projections", "list").out
+
+    report = cli("projections", "rebuild", "requests", "-o", "json")
+    assert report.code == 0, report.err
+    assert (report.json["events"], report.json["compared"]) == (4, True)
+    assert "equal to the one before" in cli("projections", "rebuild", "requests").out
+
+    execute(mesh_settings, "UPDATE read_requests.requests SET message = 'altered by hand' WHERE request_id = 'req-2'")
+    refused = cli("projections", "rebuild", "requests")
+    assert refused.code == exit_codes.FAILED
+    assert "req-2" in refused.err
+    assert "--accept-differences" in refused.err
+    assert cli("projections", "rebuild", "requests", "--accept-differences").code == 0
+    assert cli("requests", "show", "req-2", "-o", "json").json["message"] == "My invoice of May is wrong"
+    assert cli("projections", "rebuild", "odd").code == exit_codes.NOT_FOUND
+
+
+def test_lag_is_counted_in_the_store(cli: Cli, mesh_settings: MeshSettings) -> None:
+    """Five events that no projection has seen; the log is written by hand."""
+    execute(
+        mesh_settings,
+        "INSERT INTO requests.stored_events (originator_id, originator_version, topic, state, notification_id) "
+        "SELECT 'req-' || n, 1, 'x', '', n FROM generate_series(1, 5) n",
+    )
+    execute(mesh_settings, "UPDATE requests.log_head SET position = 5")
+    (state,) = cli("projections", "list", "-o", "json").json
+    assert (state["lag"], state["lag_is_at_least"]) == (5, False)
+
+
+def test_the_doctor_finds_nothing_where_all_is_well(cli: Cli) -> None:
+    code, found = findings(cli)
+    assert code == 0
+    assert {name for name, verdict in found.items() if verdict == "warn"} <= {"workers", "disk", "postgres"}
+    assert {"python", "packages", "endpoints", "schema", "relay", "dead letters", "kafka and topics", "redis"} <= set(found)
+    text = cli("doctor").out
+    assert "no fleet runs here" in text
+    assert "0 fail" in text
+
+
+def test_the_doctor_finds_missing_topics(bare_cli: Cli) -> None:
+    code, found = findings(bare_cli)
+    assert (code, found["kafka and topics"], found["schema"]) == (1, "fail", "ok")
+    assert "agentmesh migrate" in bare_cli("doctor").out
+
+
+def test_the_doctor_finds_a_missing_schema(cli: Cli, mesh_settings: MeshSettings) -> None:
+    execute(mesh_settings, "DROP TABLE public.schema_version")
+    code, found = findings(cli)
+    assert (code, found["schema"]) == (1, "fail")
+
+
+def test_the_doctor_finds_servers_that_are_away(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:1/none")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    code, found = findings(cli)
+    assert code == 1
+    assert (found["postgres"], found["redis"], found["kafka and topics"]) == ("fail", "warn", "fail")
+    assert "secret" not in cli("doctor").out
+
+
+@pytest.mark.parametrize(
+    "command", [("requests", "list"), ("dlq", "list"), ("projections", "list"), ("events", "tail", "--no-follow"), ("migrate",)]
+)
+def test_a_database_that_is_away_ends_a_command_with_4(command: tuple[str, ...], cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:1/none")
+    answer = cli(*command)
+    assert answer.code == exit_codes.AWAY
+    assert "secret" not in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_broker_that_is_away_ends_publish_with_4(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    answer = cli("publish", "CreateRequest", '{"customer_id": "cust-0042", "message": "Hello there"}', "--no-wait")
+    assert answer.code == exit_codes.AWAY
+    assert "Traceback" not in answer.err
+
+
+def test_a_database_without_schema_is_a_configuration_error(cli: Cli, mesh_settings: MeshSettings) -> None:
+    execute(mesh_settings, "DROP TABLE public.schema_version")
+    answer = cli("requests", "list")
+    assert answer.code == exit_codes.CONFIGURATION
+    assert "agentmesh migrate" in answer.err
