@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,14 @@ from tests.chaos.checker import (
 from tests.conftest import with_database
 
 PARTITIONS = 6
+SETTLED = """
+WITH wanted AS (SELECT * FROM unnest(%(aggregates)s::text[], %(commands)s::text[]) AS w (aggregate_id, command_id)),
+     found AS (SELECT i.* FROM wanted JOIN requests.inbox i USING (aggregate_id, command_id))
+SELECT (SELECT count(*) FROM found),
+       (SELECT h.position = p.position FROM requests.log_head h, mesh.relay_positions p WHERE p.context = 'requests'),
+       EXISTS (SELECT 1 FROM found f WHERE f.outcome = 'events' AND NOT EXISTS (
+           SELECT 1 FROM read_requests.request_history r WHERE r.request_id = f.aggregate_id AND r.version = f.version))
+"""
 FINAL = {"RequestCompleted": "completed", "RequestDeleted": "deleted"}
 STATUS = {"RequestCreated": "pending", "RequestTriaged": "triaged", "ResearchStarted": "in_progress", **FINAL}
 
@@ -74,6 +83,13 @@ class Arena:
         """A topic of this mesh."""
         return self.prefix + name
 
+    async def wait_for_work(self, behind: str, seconds: float) -> None:
+        """Return when the statement answers true, so that a kill that follows meets work; at the latest after some seconds."""
+        with contextlib.suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(seconds), await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
+                while await (await connection.execute(behind.encode())).fetchone() != (True,):  # noqa: ASYNC110 - another process is asked
+                    await asyncio.sleep(0.001)
+
     async def kill_broker(self, away_seconds: float = 0.0) -> None:
         """SIGKILL the broker, start it again on its port and data after a while."""
         broker = server(self.root, "kafka")
@@ -111,22 +127,16 @@ async def drop_arena(arena: Arena, admin_dsn: str) -> None:
 
 
 async def settled(arena: Arena, journal: Sequence[Journaled], seconds: float) -> float | None:
-    """Wait until every command has an outcome, Kafka has the whole log and the read model every event; answers the seconds, or None."""
+    """Wait until these commands have outcomes, Kafka has the whole log and the read model every event of theirs; the seconds, or None.
+
+    What another command's fault left out is not waited for.
+    """
     started = time.monotonic()
-    wanted = len({(command.aggregate_id, command.command_id) for command in journal})
+    wanted = {(command.aggregate_id, command.command_id) for command in journal}
+    parameters = {"aggregates": [pair[0] for pair in wanted], "commands": [pair[1] for pair in wanted]}
     while time.monotonic() - started < seconds:
-        rows = await _query(
-            arena,
-            """
-            SELECT (SELECT count(*) FROM requests.inbox),
-                   (SELECT position FROM requests.log_head),
-                   (SELECT position FROM mesh.relay_positions WHERE context = 'requests'),
-                   (SELECT count(*) FROM requests.stored_events),
-                   (SELECT count(*) FROM read_requests.request_history)
-            """,
-        )
-        done, head, relayed, events, shown = rows[0]
-        if done >= wanted and head == relayed and events == shown:
+        ((done, relayed, behind),) = await _query(arena, SETTLED, parameters)
+        if done == len(wanted) and relayed and not behind:
             return time.monotonic() - started
         await asyncio.sleep(0.2)
     return None
@@ -249,13 +259,13 @@ async def read_topic(arena: Arena, name: str, seconds: float = 30.0) -> list[Con
         await consumer.stop()
 
 
-async def _query(arena: Arena, text: str) -> list[tuple[Any, ...]]:
+async def _query(arena: Arena, text: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
     """All rows; waits for a database that is away."""
     deadline = time.monotonic() + 60
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(arena.dsn, autocommit=True, connect_timeout=5) as connection:
-                cursor = await connection.execute(text.encode())
+                cursor = await connection.execute(text.encode(), parameters)
                 return await cursor.fetchall()
         except psycopg.OperationalError:
             if time.monotonic() > deadline:

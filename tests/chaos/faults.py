@@ -14,6 +14,11 @@ REQUESTS = ("requests-1", "requests-2")
 ALL = (*REQUESTS, "relay-1", "projections-1")
 # Past the session timeout of 6 s: the group goes on without the paused worker, which then wakes up as a zombie.
 PAUSE_SECONDS = 8.0
+RELAY_BEHIND = "SELECT h.position > p.position FROM requests.log_head h, mesh.relay_positions p WHERE p.context = 'requests'"
+PROJECTION_BEHIND = (
+    "SELECT (SELECT max(position) FROM mesh.checkpoints WHERE projection = 'requests') < "
+    "(SELECT position FROM mesh.relay_positions WHERE context = 'requests')"
+)
 
 
 class Faults:
@@ -63,11 +68,15 @@ class Faults:
             await asyncio.sleep(self._random.uniform(0.0, 0.3))
 
     async def kill_relay(self) -> None:
-        """The relay."""
+        """The relay, with something to relay."""
+        await self._arena.wait_for_work(RELAY_BEHIND, self._random.uniform(0.0, 1.0))
+        await asyncio.sleep(self._random.uniform(0.0, 0.02))
         self._fleet.kill("relay-1")
 
     async def kill_projections(self) -> None:
-        """The projection worker."""
+        """The projection worker, with something to project."""
+        await self._arena.wait_for_work(PROJECTION_BEHIND, self._random.uniform(0.0, 1.0))
+        await asyncio.sleep(self._random.uniform(0.0, 0.02))
         self._fleet.kill("projections-1")
 
     async def kill_everything(self) -> None:
