@@ -214,7 +214,6 @@ class BatchProcessor:
         if len(items) == 1 or group.single:
             items[0].attempts += 1
             if items[0].attempts >= self._limit:
-                items[0].attempts -= 1
                 items[0].defect = error
         group.single = True
         append = decision.append

@@ -40,6 +40,8 @@ LAG_INTERVAL_SECONDS = 2.0
 # A revoke waits this long for the batch in work; then the batch is given back and the records come again.
 REVOKE_SECONDS = 20.0
 MAX_LINKS = 32
+# More than are handled between two lagging commits.
+EAGER_BATCHES = 200
 
 
 class CommandWorker(ConnectedWorker):
@@ -97,6 +99,8 @@ class CommandWorker(ConnectedWorker):
         # dropped, because a batch given back must not be overtaken by a later one of its partition.
         self._revoking = False
         self._probing: dict[TopicPartition, int] = {}
+        # So many more batches are committed one by one: the next start after a crash then begins with the batch that crashed this one.
+        self._eager = 0
         # Assigned, but not asked yet how they were left: the first batch asks, because it may hold the record that killed the last owner.
         self._untaken: set[TopicPartition] = set()
 
@@ -138,7 +142,7 @@ class CommandWorker(ConnectedWorker):
         # Nothing here waits for a server: heartbeats begin after this.
         self._mine = set(partitions)
         self._untaken = set(partitions)
-        self._probing = {}
+        self._probing = {partition: left for partition, left in self._probing.items() if partition in partitions}
         self._processor.be_cautious()
         self._abandon.clear()
         self._revoking = False
@@ -147,8 +151,9 @@ class CommandWorker(ConnectedWorker):
         wanted = frozenset(self._untaken)
         crashed = await self.retry(self._abandon)("take over", lambda: self._attempts.take(wanted))
         self._untaken = set()
-        self._probing = dict.fromkeys(crashed, self.settings.batch_max_records)
+        self._probing.update(dict.fromkeys(crashed, self.settings.batch_max_records))
         if crashed:
+            self._eager = EAGER_BATCHES
             logger.warning("%d partitions were left by a crash: their next records are tried one by one", len(crashed))
 
     async def _revoked(self, partitions: set[TopicPartition]) -> None:
@@ -221,14 +226,14 @@ class CommandWorker(ConnectedWorker):
         if unreadable:
             metrics.dead_letters_total.labels(topic=commands_topic(self.context)).inc(len(unreadable))
         self._offsets.done(records)
-        if self._probing:
-            await self._probed(records)
+        if self._eager or self._probing:
+            await self._commit_eagerly(records)
         metrics.batch_records.labels(group=self._group).observe(len(records))
         metrics.handle_duration_seconds.labels(group=self._group).observe(time.perf_counter() - started)
 
-    async def _probed(self, records: list[ConsumerRecord]) -> None:
-        """Commit at once: should the next batch hold the record that kills, the next start begins with it and tries it one by one."""
-        for record in records:
+    async def _commit_eagerly(self, records: list[ConsumerRecord]) -> None:
+        self._eager = max(0, self._eager - 1)
+        for record in records if self._probing else ():
             partition = TopicPartition(record.topic, record.partition)
             left = self._probing.get(partition)
             if left is not None:

@@ -152,7 +152,8 @@ def _defect(context: BatchContext, decision: Decision, items: list[Incoming], er
     if not items:
         return decision
     first = items[0]
-    first.attempts += 1
+    if first.defect is None:  # else it was not tried again
+        first.attempts += 1
     decision.defect = error
     if first.attempts < limit and decision.append.mode is not AppendMode.REDRIVE:
         decision.waiting = items
