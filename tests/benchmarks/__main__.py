@@ -118,7 +118,9 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Exit code 0: measured (whatever the figures), 1: something broke, 130: interrupted."""
     chosen = parser().parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    # Also where a shell started this in the background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     facts = machine_facts()
     try:
         with servers(say, keep=chosen.keep) as found:
