@@ -21,6 +21,7 @@ Exit codes:
   {NOT_FOUND}   not found
   {AWAY}   a server is away, or no answer came in time
   {CONFIGURATION}  configuration: the message says what to set or to run
+  {INTERRUPTED} interrupted by Ctrl-C
 
 Every listing takes -o json. NO_COLOR is respected.
 """

@@ -75,16 +75,20 @@ def supervise(replicas: ReplicasOption = None) -> None:
 
 def down(
     keep_servers: Annotated[bool, typer.Option("--keep-servers", help="Stop the workers only.")] = False,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Stop the fleet, then the local servers; data stays. What holds work finishes it first."""
     from infra.settings import load_settings
     from services.cli import supervision
-    from services.cli.output import tell
+    from services.cli.output import print_json, tell
 
     settings = load_settings()
-    tell("the fleet has stopped" if supervision.stop_fleet(settings, tell) else "no fleet runs here")
+    stopped = supervision.stop_fleet(settings, tell)
+    tell("the fleet has stopped" if stopped else "no fleet runs here")
     if not keep_servers:
         supervision.stop_servers(settings, tell)
+    if output is Output.JSON:
+        print_json({"fleet_stopped": stopped, "servers_kept": keep_servers})
 
 
 def ps(output: OutputOption = Output.TABLE) -> None:

@@ -1,5 +1,6 @@
 """Commands made by hand: names, payloads, what is filled in, and the headers of the contract."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,9 @@ def test_a_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -> No
     assert operating_user() == "unknown"
 
 
-def test_a_payload_comes_from_the_argument_or_a_file(tmp_path: Path) -> None:
+def test_a_payload_comes_from_the_argument_a_file_or_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO('{"a": "ä"}'.encode())))
+    assert read_payload("-") == '{"a": "ä"}'
     file = tmp_path / "case.json"
     file.write_text(json.dumps(CASE))
     assert read_payload('{"a": 1}') == '{"a": 1}'
