@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 
-from tests.chaos.arena import Arena
+from tests.chaos.arena import Arena, eventually
 from tests.chaos.fleet import Fleet
 
 REQUESTS = ("requests-1", "requests-2")
@@ -100,10 +100,9 @@ class Faults:
         self._paused[name] = asyncio.create_task(resume())
 
     async def end_in_order(self) -> None:
-        """SIGTERM: the process ends with 0."""
-        name = self._random.choice(ALL)
-        if name in self._paused or not self._fleet.running(name):
-            return
+        """SIGTERM: the process ends with 0. One that still imports its modules has no say in how it ends, so it is waited for."""
+        name = self._random.choice([name for name in ALL if name not in self._paused])
+        await eventually(lambda: self._fleet.port(name) is not None, 60, f"{name} serving its health")
         self.exit_codes.append(await self._fleet.terminate(name, seconds=45))
         self._fleet.kills["SIGTERM"] += 1
 
