@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -100,6 +103,14 @@ def describe_details(details: Mapping[str, Any]) -> str:
 def tell(message: str) -> None:
     """Progress and advice go to stderr, so that stdout holds the answer alone."""
     print(message, file=sys.stderr, flush=True)
+
+
+def own_name() -> str:
+    """How this program is called from here: by its name where the shell finds it, else by its path."""
+    if shutil.which("agentmesh"):
+        return "agentmesh"
+    path = Path(sys.argv[0])
+    return os.path.relpath(path) if path.name == "agentmesh" else f"{os.path.relpath(sys.executable)} -m services.cli.main"
 
 
 def duration(seconds: float) -> str:

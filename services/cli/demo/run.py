@@ -22,7 +22,7 @@ from services.cli.demo.show import Board, Shown, Step, board, print_as_json, pri
 from services.cli.demo.watch import CONTEXT, Watch, wait_for_outcomes, watch_read_model
 from services.cli.errors import NoAnswer
 from services.cli.mesh import Mesh, open_mesh
-from services.cli.output import Output, tell
+from services.cli.output import Output, own_name, tell
 from services.cli.publishing import outgoing_command
 from services.cli.waiting import wait_until_shown
 
@@ -77,15 +77,15 @@ def _print_next(settings: MeshSettings) -> None:
         tell(f"  {name:<16} {address}")
     tell("\nTry next:")
     for command in (
-        "agentmesh ps",
-        "agentmesh requests list --tenant acme --status pending",
-        'agentmesh publish CreateRequest \'{"customer_id": "cust-0042", "message": "My invoice of May is wrong"}\'',
-        "agentmesh events tail --from-start --no-follow --limit 20",
-        "agentmesh projections rebuild requests",
-        "agentmesh doctor",
-        "agentmesh down",
+        "ps",
+        "requests list --tenant acme --status pending",
+        'publish CreateRequest \'{"customer_id": "cust-0042", "message": "My invoice of May is wrong"}\'',
+        "events tail --from-start --no-follow --limit 20",
+        "projections rebuild requests",
+        "doctor",
+        "down",
     ):
-        tell(f"  {command}")
+        tell(f"  {own_name()} {command}")
 
 
 # -- publishing --------------------------------------------------------------------------------------------------------------------------

@@ -90,19 +90,22 @@ def print_history(shown: Shown) -> None:
     from rich.text import Text
     from rich.tree import Tree
 
+    def line(text: str) -> Text:
+        return Text(text, no_wrap=True, overflow="ellipsis")
+
     message = shown.message if len(shown.message) <= 90 else f"{shown.message[:89]}…"
-    root = Tree(Text(f"{shown.request_id}  tenant {shown.tenant_id}  “{message}”"))
+    root = Tree(line(f"{shown.request_id}  tenant {shown.tenant_id}  “{message}”"))
     for step in shown.steps:
         head = f"+{step.published_after * 1000:7.1f} ms  command {short_type(step.command_type):<16} {step.command_id}"
-        branch = root.add(Text(head))
+        branch = root.add(line(head))
         if step.event is None:
-            branch.add(Text(f"{'':>11}  {step.outcome} {step.code or ''}".rstrip()))
+            branch.add(line(f"{'':>11}  {step.outcome} {step.code or ''}".rstrip()))
             continue
         event = step.event
-        leaf = branch.add(Text(f"{_after(step.recorded_after)}  event   {_event(event)}"))
+        leaf = branch.add(line(f"{_after(step.recorded_after)}  event   {_event(event)}"))
         if step.shown_after is not None:
-            leaf.add(Text(f"{_after(step.shown_after)}  read model shows version {event.sequence}"))
-    root.add(Text(f"now in the read model: {shown.status}, version {shown.version}"))
+            leaf.add(line(f"{_after(step.shown_after)}  read model shows version {event.sequence}"))
+    root.add(line(f"now in the read model: {shown.status}, version {shown.version}"))
     console().print(root)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ from services.cli.event_log import (
     short_data,
     short_type,
 )
-from services.cli.output import cell, describe_details, duration, print_facts, print_json, print_table
+from services.cli.output import cell, describe_details, duration, own_name, print_facts, print_json, print_table
 
 CREATED = "agentmesh.requests.RequestCreated.v1"
 
@@ -62,6 +63,19 @@ def test_a_cell_is_what_people_read(value: object, text: str) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (59.9, "59s"), (61, "1m01s"), (3_700, "1h01m"), (90_000, "1d01h")])
 def test_a_length_of_time(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_program_that_the_shell_does_not_find_is_named_by_its_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "bin" / "agentmesh"), "demo"])
+    assert own_name() == "bin/agentmesh"
+    monkeypatch.setattr("sys.argv", ["main.py"])
+    assert own_name().endswith(" -m services.cli.main")
+    program = tmp_path / "agentmesh"
+    program.write_text("")
+    program.chmod(0o755)
+    assert own_name() == "agentmesh"
 
 
 def test_details_of_a_rejection_in_one_line() -> None:
