@@ -124,7 +124,7 @@ async def rebuild(name: str, accept_differences: bool, output: Output) -> None:
                 report = await work.run(progress, accept_differences=accept_differences)
             except RebuildDiffers as error:
                 raise Refused(str(error)) from None
-    _print_report(report, output)
+    _print_report(report, accept_differences, output)
 
 
 @contextmanager
@@ -142,12 +142,13 @@ def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-def _print_report(report: RebuildReport, output: Output) -> None:
+def _print_report(report: RebuildReport, accepted: bool, output: Output) -> None:
     if output is Output.JSON:
         print_json(asdict(report))
         return
     facts = asdict(report)
-    facts["compared"] = "equal to the one before" if report.compared else "not compared: the definition changed"
+    equal = "differences, if there were any, were accepted" if accepted else "equal to the one before"
+    facts["compared"] = equal if report.compared else "not compared: the definition changed"
     facts["seconds"], facts["locked_seconds"] = round(report.seconds, 3), round(report.locked_seconds, 3)
     print_facts(facts)
     if report.parked:

