@@ -8,6 +8,7 @@ Any application of the library can read what is written here with `PostgresAppli
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from contracts.envelope import RecordedEvent, decode_stored
@@ -79,6 +80,7 @@ class PostgresEventStore:
     async def read_log(self, after: int, limit: int) -> list[LogEntry]:
         """See the port."""
         rows = await self._database.fetch(self._sql["read_log"], {"after": after, "limit": limit})
+        rows.sort(key=itemgetter(0))
         letters: dict[int, DeadLetter] = {}
         if any(row[1] == "dead_letter" for row in rows):
             letters = {letter.position: letter for letter in await self.dead_letters(after=after, through=after + limit, limit=limit)}

@@ -10,14 +10,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
+from contracts.envelope import decode_stored
 from infra.errors import TransientError
 from infra.event_store.base import EventStore, LogEntry
 from infra.kafka.producer import PagePublisher
 from infra.relay_positions.base import Leadership, LostLeadership, RelayPosition
 from infra.resilience.retry import delay_ms
 from infra.telemetry.telemetry import Telemetry
+from infra.telemetry.tracing import MAX_LINKS
 from services.relay.records import outgoing_records
 from services.relay.settings import RelaySettings
 
@@ -82,7 +85,8 @@ class ContextRelay:
         idle = 0
         while not stop.is_set():
             self._attempted()
-            page = await self._next_page(leadership.position)
+            # While nothing comes only the head is asked for, which is the cheaper question.
+            page = await self._next_page(leadership.position) if not idle or await self._store.head() > leadership.position else []
             if not page:
                 pending.set(0)
                 await _wait(stop, self._idle_seconds(idle))
@@ -96,7 +100,7 @@ class ContextRelay:
                 self._ahead = asyncio.create_task(self._store.read_log(last, self._settings.page_size))
                 pending.set(await self._store.head() - leadership.position)
             with self._telemetry.tracing.batch_span(
-                "send", self.context, links=(), attributes={"messaging.batch.message_count": len(page)}, producer=True
+                "send", self.context, links=self._links(page), attributes={"messaging.batch.message_count": len(page)}, producer=True
             ):
                 await self._publisher.publish(outgoing_records(self.context, page, self._prefix))
             leadership = await self._position.advance(leadership, last)
@@ -108,6 +112,11 @@ class ContextRelay:
         """A short wait while work is likely, growing to the longest one: an idle relay should cost next to nothing."""
         settings = self._settings
         return min(settings.idle_poll_ms * 1.1 ** min(times, 100), settings.longest_idle_poll_ms) / 1000
+
+    def _links(self, page: list[LogEntry]) -> Iterator[str | None]:
+        """The traces of the page's first entries; read only where spans are recorded."""
+        stored = (entry for entry in page if entry.dead_letter is None)
+        return (decode_stored(entry.type_name, entry.aggregate_id, entry.state)[0].traceparent for entry in islice(stored, MAX_LINKS))
 
     async def _next_page(self, after: int) -> list[LogEntry]:
         ahead, self._ahead = self._ahead, None
