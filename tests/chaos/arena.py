@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from contracts.rejections import rejection_id
 from contracts.topics import commands_topic, dead_letters_topic, events_topic, rejections_topic, topics
 from infra.kafka.topics import create_topics
+from infra.local_stack.endpoints import Endpoints
 from infra.local_stack.stack import postgres, server
 from infra.migrations.runner import migrate
 from projections.catalogue import read_models
@@ -33,9 +34,11 @@ from tests.chaos.checker import (
     StoredRejection,
     StreamEvent,
 )
-from tests.conftest import delete_topics, with_database
+from tests.conftest import delete_topics, drop_database, in_thread, with_database
 
 PARTITIONS = 6
+DATABASE_MARK = "chaos_"
+TOPIC_MARK = "c-"
 SETTLED = """
 WITH wanted AS (SELECT * FROM unnest(%(aggregates)s::text[], %(commands)s::text[]) AS w (aggregate_id, command_id)),
      found AS (SELECT i.* FROM wanted JOIN requests.inbox i USING (aggregate_id, command_id))
@@ -107,10 +110,10 @@ class Arena:
 
 async def make_arena(root: Path, admin_dsn: str, bootstrap: str, home: Path) -> Arena:
     """A fresh database and fresh topics."""
-    name = f"chaos_{uuid.uuid4().hex[:12]}"
+    name = f"{DATABASE_MARK}{uuid.uuid4().hex[:12]}"
     async with await psycopg.AsyncConnection.connect(admin_dsn, autocommit=True) as connection:
         await connection.execute(f"CREATE DATABASE {name}".encode())
-    arena = Arena(root, with_database(admin_dsn, name), bootstrap, f"c-{uuid.uuid4().hex[:12]}.", home)
+    arena = Arena(root, with_database(admin_dsn, name), bootstrap, f"{TOPIC_MARK}{uuid.uuid4().hex[:12]}.", home)
     await asyncio.to_thread(migrate, arena.dsn, read_models())
     await create_topics(bootstrap, topics(PARTITIONS), arena.prefix)
     return arena
@@ -118,10 +121,17 @@ async def make_arena(root: Path, admin_dsn: str, bootstrap: str, home: Path) -> 
 
 async def drop_arena(arena: Arena, admin_dsn: str) -> None:
     """Drop the database and the topics: a broker that holds those of many runs takes long to start."""
-    name = arena.dsn.rpartition("/")[2]
-    async with await psycopg.AsyncConnection.connect(admin_dsn, autocommit=True) as connection:
-        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+    await asyncio.to_thread(drop_database, admin_dsn, arena.dsn.rpartition("/")[2])
     await delete_topics(arena.bootstrap, arena.prefix)
+
+
+def clear_leftovers(found: Endpoints) -> None:
+    """Remove what runs that were killed left on the chaos stack; only called by the one run that has it."""
+    with psycopg.connect(found.postgres_dsn, autocommit=True) as connection:
+        names = connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (DATABASE_MARK,)).fetchall()
+    for (name,) in names:
+        drop_database(found.postgres_dsn, name)
+    in_thread(delete_topics(found.kafka_bootstrap, TOPIC_MARK))
 
 
 # -- waiting -------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import pytest
 from infra.local_stack.endpoints import Endpoints
 from infra.local_stack.errors import LocalStackError
 from infra.local_stack.stack import start_servers, stop_stack
-from tests.chaos.arena import Arena, drop_arena, make_arena
+from tests.chaos.arena import Arena, clear_leftovers, drop_arena, make_arena
 from tests.chaos.fleet import Fleet
 
 CHAOS_ROOT = Path(__file__).resolve().parents[2] / ".agentmesh" / "chaos"
@@ -67,9 +67,11 @@ def chaos_stack() -> Iterator[Endpoints]:
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         try:
-            yield start_servers(CHAOS_ROOT, ["postgres", "kafka"], {"redis": "redis://127.0.0.1:1/0"})
+            found = start_servers(CHAOS_ROOT, ["postgres", "kafka"], {"redis": "redis://127.0.0.1:1/0"})
         except LocalStackError as error:
             pytest.skip(f"no local servers to kill: {error}")
+        clear_leftovers(found)
+        yield found
         stop_stack(CHAOS_ROOT)
     finally:
         os.close(lock)
