@@ -201,16 +201,24 @@ class BatchSubscription:
 
     def lag(self) -> dict[TopicPartition, int]:
         """Records not yet fetched, by assigned partition, where the high-water mark is known."""
+        result = {}
+        for partition, position in self.positions().items():
+            highwater = self.consumer.highwater(partition)
+            if highwater is not None:
+                result[partition] = max(0, highwater - position)
+        return result
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """The offset of the next record to fetch, by assigned partition, where it is known."""
         try:
             consumer = self.consumer
         except TransientError:
             return {}
         result = {}
         for partition in consumer.assignment():
-            highwater = consumer.highwater(partition)
             state = consumer._subscription.subscription.assignment.state_value(partition)
-            if highwater is not None and state is not None and state.has_valid_position:
-                result[partition] = max(0, highwater - state.position)
+            if state is not None and state.has_valid_position:
+                result[partition] = state.position
         return result
 
 

@@ -1,8 +1,7 @@
 """Builds a read model anew beside itself from the event store, proves the two equal, and switches in one transaction; run by the CLI.
 
-Reads never fail meanwhile, and projection workers go on writing: the checkpoints are locked only for the last events, the
-comparison and the
-switch. What each partition's checkpoint covers is folded, no more, so that the two versions can be compared row by row.
+Reads never fail meanwhile, and projection workers go on writing: they wait (in mesh.advance_checkpoints) only for the last events, the
+comparison and the switch. What each partition's checkpoint covers is folded, no more, so that the two can be compared row by row.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from infra.read_models.postgres import PARK, ParkedEvent, ReadModelWriter, creat
 logger = logging.getLogger(__name__)
 
 PAGE = 5_000
-# Fewer events than this are left to be folded while the checkpoints are locked.
+# Fewer events than this are left to be folded while the workers wait.
 FEW = 2_000
 MAX_PARKED = 10_000
 COMPARE_SECONDS = 600
@@ -235,7 +234,8 @@ class Rebuild:
         started = time.monotonic()
         async with connection.transaction():
             await connection.execute(f"SET LOCAL statement_timeout = '{COMPARE_SECONDS}s'")
-            cursor = await connection.execute(CHECKPOINTS + " FOR UPDATE", {"projection": model.name})
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"agentmesh.read_model.{model.name}",))
+            cursor = await connection.execute(CHECKPOINTS, {"projection": model.name})
             targets = {(topic, partition): position for topic, partition, position in await cursor.fetchall()}
             for topic, store in self._stores.items():
                 await self._fold_up_to(topic, store, targets, connection, lambda done, of: None)

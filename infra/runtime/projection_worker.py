@@ -62,6 +62,10 @@ class ProjectionWorker(ConnectedWorker):
             max_records=MAX_RECORDS,
         )
         self._checkpoints: dict[TopicPartition, Checkpoint] = {}
+        # Where Kafka goes on, of partitions that broke off; they catch up from the store first.
+        self._goes_on: dict[TopicPartition, int] = {}
+        self._unproven: set[TopicPartition] = set()
+        self._ahead: dict[TopicPartition, int] = {}
         self._parked_aggregates: set[str] = set()
         self._writing = asyncio.Lock()
         self._lost = asyncio.Event()
@@ -144,9 +148,11 @@ class ProjectionWorker(ConnectedWorker):
         for topic in self._contexts:
             checkpoints.update(await self._writer.checkpoints(topic, [p.partition for p in partitions if p.topic == topic]))
         gone = {
-            partition: beginnings[partition]
+            partition: self._goes_on.get(partition, beginnings[partition])
             for partition, checkpoint in checkpoints.items()
-            if not beginnings[partition] <= checkpoint.next_offset <= ends[partition] or checkpoint.position == 0
+            if partition in self._goes_on
+            or not beginnings[partition] <= checkpoint.next_offset <= ends[partition]
+            or checkpoint.position == 0
         }
         self._parked_aggregates = await self._writer.parked_aggregates()
         async with self._writing:
@@ -159,9 +165,13 @@ class ProjectionWorker(ConnectedWorker):
                             self.attempted,
                         )
                     )  # fmt: skip
+            self._unproven = {partition for partition in checkpoints if checkpoints[partition].next_offset > beginnings[partition]} - set(
+                gone
+            )
             for partition, checkpoint in checkpoints.items():
-                consumer.seek(partition, checkpoint.next_offset)
+                consumer.seek(partition, checkpoint.next_offset - (partition in self._unproven))
             self._checkpoints = checkpoints
+            self._goes_on = {partition: offset for partition, offset in self._goes_on.items() if partition not in gone}
         consumer.resume(*partitions)
 
     async def _revoked(self, partitions: set[TopicPartition]) -> None:
@@ -183,19 +193,55 @@ class ProjectionWorker(ConnectedWorker):
         try:
             async with self._writing:
                 mine = [record for record in records if TopicPartition(record.topic, record.partition) in self._checkpoints]
+                broken = self._broken_off(mine)
+                mine = [record for record in mine if TopicPartition(record.topic, record.partition) not in broken] if broken else mine
                 if mine and not self.stopping.is_set():
                     await self._project(mine)
+            if broken:
+                self._goes_on.update(broken)
+                await self._take_up_again(f"Kafka does not go on where {', '.join(map(str, broken))} ended")
         except Abandoned as error:
             logger.warning("batch of %s given back: %s", self.name, error)
         except CheckpointMoved as error:
-            await self._moved_by_another(error)
+            # A zombie after a pause, or a repeat of a save whose answer was lost.
+            await self._take_up_again(str(error))
         except Exception as error:
             logger.exception("the batch could not be projected; this process ends")
             self.fail(error)
 
-    async def _moved_by_another(self, error: CheckpointMoved) -> None:
-        """A zombie after a pause, or a rebuild that took over: forget what was known and take the partitions up again."""
-        logger.warning("%s: %s; taking up the partitions again", self.name, error)
+    def _broken_off(self, records: Sequence[ConsumerRecord]) -> dict[TopicPartition, int]:
+        """Partitions of which Kafka has lost what came next, or of a topic that was made anew under its name; with the offset at which
+        each goes on. What is missing is in the store.
+
+        The relay writes offset after offset, so the first record must have the checkpoint's next offset. After a start the record before
+        that is read once more: in a topic that was made anew its position is above the checkpoint's.
+        """
+        broken: dict[TopicPartition, int] = {}
+        seen: set[TopicPartition] = set()
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            if partition in seen:
+                continue
+            seen.add(partition)
+            checkpoint = self._checkpoints[partition]
+            if partition in self._unproven and record.offset == checkpoint.next_offset - 1:
+                follows = self._position(record) <= checkpoint.position
+            else:
+                follows = record.offset == checkpoint.next_offset
+            self._unproven.discard(partition)
+            if not follows:
+                broken[partition] = record.offset
+        return broken
+
+    def _position(self, record: ConsumerRecord) -> int:
+        try:
+            return parse_event(record.key, record.value, record.headers, record.timestamp, self._contexts[record.topic]).position
+        except UnreadableEnvelope:
+            return 0
+
+    async def _take_up_again(self, reason: str) -> None:
+        """Forget what was known of the partitions and take them up from their checkpoints."""
+        logger.warning("%s: %s; taking up the partitions again", self.name, reason)
         partitions = set(self._checkpoints)
         await self._drop_seek()
         async with self._writing:
@@ -210,6 +256,8 @@ class ProjectionWorker(ConnectedWorker):
     async def _project(self, records: list[ConsumerRecord]) -> None:
         self.attempted()
         events, reached, links = self._new_events(records)
+        if not reached:
+            return
         parked_before = set(self._parked_aggregates)
         applied = apply_events(self._model, events, self._parked_aggregates)
         expected = {partition: self._checkpoints[partition] for partition in reached}
@@ -289,7 +337,21 @@ class ProjectionWorker(ConnectedWorker):
             if self._checkpoints and self._parked_aggregates:
                 async with self._writing:
                     await retry("parked", self._apply_requeued)
+            await self._notice_loss()
             await self.pause(WATCH_SECONDS)
+
+    async def _notice_loss(self) -> None:
+        """A consumer whose next record Kafka has deleted goes on behind the gap, and where nothing follows it would never be noticed."""
+        before = self._ahead
+        async with self._writing:
+            places = self._subscription.positions()
+            self._ahead = {p: places[p] for p, checkpoint in self._checkpoints.items() if places.get(p, 0) > checkpoint.next_offset}
+        # A batch may be on its way to the handler, but not from one look to the next.
+        lost = {partition: offset for partition, offset in self._ahead.items() if before.get(partition) == offset}
+        if lost:
+            self._ahead = {}
+            self._goes_on.update(lost)
+            await self._take_up_again(f"Kafka has deleted what followed in {', '.join(map(str, lost))}")
 
     async def _apply_requeued(self) -> None:
         if await self._parked.apply_requeued(set(self._checkpoints), self.settings.partitions, self.settings.topic_prefix):

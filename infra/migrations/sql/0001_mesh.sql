@@ -48,13 +48,15 @@ CREATE TABLE mesh.parked_events (
 CREATE INDEX parked_events_aggregate ON mesh.parked_events (projection, aggregate_id, position);
 
 -- Moves a read model's checkpoints by compare-and-set on the next offset. A worker whose partitions were taken over fails here, and its whole
--- transaction with it.
+-- transaction with it. Every transaction that writes rows of a read model begins with this, also one that moves no checkpoint: it shares a
+-- lock that a rebuild takes alone while it compares and switches, so that no row goes to the tables that are about to be dropped.
 CREATE FUNCTION mesh.advance_checkpoints(
     name text, topics text[], partitions int[], expected bigint[], next_offsets bigint[], positions bigint[]
 ) RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
     moved int;
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('agentmesh.read_model.' || name, 0));
     UPDATE mesh.checkpoints c SET next_offset = n.next_offset, position = greatest(c.position, n.position)
     FROM unnest(topics, partitions, expected, next_offsets, positions) AS n (topic, partition, expected, next_offset, position)
     WHERE c.projection = name AND c.topic = n.topic AND c.partition = n.partition AND c.next_offset = n.expected;
