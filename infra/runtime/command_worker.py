@@ -139,6 +139,7 @@ class CommandWorker(ConnectedWorker):
 
     async def _assigned(self, partitions: set[TopicPartition]) -> None:
         self.telemetry.metrics.rebalances_total.labels(group=self._group).inc()
+        self.working = True
         # Nothing here waits for a server: heartbeats begin after this.
         self._mine = set(partitions)
         self._untaken = set(partitions)

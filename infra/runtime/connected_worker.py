@@ -20,6 +20,7 @@ from infra.health.base import HealthCheck
 from infra.health.event_store import EventStoreHealthCheck
 from infra.health.kafka import KafkaHealthCheck
 from infra.health.postgres import PostgresHealthCheck
+from infra.health.working import WorkingCheck
 from infra.kafka.topics import verify_topics
 from infra.migrations.runner import check_schema
 from infra.postgres.pool import Database
@@ -54,6 +55,8 @@ class ConnectedWorker(ABC):
         self.database = Database(settings, settings.postgres_dsn, name=f"agentmesh.{name}")
         self.stores = {context: PostgresEventStore(self.database, context) for context in contexts}
         self.stopping = asyncio.Event()
+        self.working = False
+        """Set by the subclass once it consumes or stands by; readiness asks for it."""
         self._last_attempt = time.monotonic()
         self._main: asyncio.Task[None] | None = None
         self._broken: asyncio.Future[None] | None = None
@@ -76,6 +79,7 @@ class ConnectedWorker(ABC):
         await self.database.open()
         self._checks = [PostgresHealthCheck(self.database.pool), KafkaHealthCheck(self.settings)]
         self._checks += [EventStoreHealthCheck(store) for store in self.stores.values()]
+        self._checks.append(WorkingCheck(self.name, lambda: self.working))
         self._broken = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(self._work(), name=f"{self.name}-worker")
 

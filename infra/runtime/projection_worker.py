@@ -114,6 +114,7 @@ class ProjectionWorker(ConnectedWorker):
 
     async def _assigned(self, partitions: set[TopicPartition]) -> None:
         self.telemetry.metrics.rebalances_total.labels(group=self._group).inc()
+        self.working = True
         self._lost = asyncio.Event()
         self._checkpoints = {}
         if not partitions:

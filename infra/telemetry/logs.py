@@ -47,7 +47,7 @@ def configure_logging(service: str, level: str = "INFO", stream: TextIO | None =
     root.setLevel(level)
     adopt_foreign_loggers()
     for name in NOISY:
-        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING if name == "psycopg.pool" else logging.INFO))
     logging.captureWarnings(True)
     structlog.configure(
         processors=[

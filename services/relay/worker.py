@@ -45,6 +45,7 @@ class RelayWorker(ConnectedWorker):
     async def run(self) -> None:
         """Every context's relay, until all have ended their page in work."""
         self._ended.clear()
+        self.working = True
         try:
             async with asyncio.TaskGroup() as group:
                 for relay in self._relays:

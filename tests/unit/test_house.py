@@ -104,9 +104,7 @@ def test_every_module_opens_with_a_docstring() -> None:
 
 
 def test_files_and_folders_are_named_after_what_is_in_them() -> None:
-    names = {
-        name_of(path): {part.removesuffix(".py") for part in path.relative_to(ROOT).parts} for path in sources(*RUNTIME, "tests")
-    }
+    names = {name_of(path): {part.removesuffix(".py") for part in path.relative_to(ROOT).parts} for path in sources(*RUNTIME, "tests")}
     assert not {path for path, parts in names.items() if parts & NAMES_THAT_SAY_NOTHING}
 
 

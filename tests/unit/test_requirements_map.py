@@ -36,11 +36,7 @@ def defined_tests(path: Path) -> frozenset[str]:
     body = ast.parse(path.read_text(encoding="utf-8")).body if path.is_file() else []
     functions = {node.name for node in body if isinstance(node, kinds)}
     methods = {
-        f"{node.name}::{inner.name}"
-        for node in body
-        if isinstance(node, ast.ClassDef)
-        for inner in node.body
-        if isinstance(inner, kinds)
+        f"{node.name}::{inner.name}" for node in body if isinstance(node, ast.ClassDef) for inner in node.body if isinstance(inner, kinds)
     }
     return frozenset(name for name in functions | methods if name.split("::")[-1].startswith("test_"))
 

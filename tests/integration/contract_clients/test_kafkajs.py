@@ -21,14 +21,14 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.node,
     pytest.mark.timeout(INSTALL_SECONDS + 60),
-    pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node and npm are missing; with apt: apt-get install nodejs npm"),
+    pytest.mark.skipif(
+        not (shutil.which("node") and shutil.which("npm")), reason="node and npm are missing; with apt: apt-get install nodejs npm"
+    ),
 ]
 
 
 async def run(*command: str, folder: Path, seconds: float) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(seconds):
             out, errors = await process.communicate()
@@ -57,7 +57,14 @@ async def test_a_node_program_publishes_a_command_and_reads_the_event(mesh_setti
     async with Mesh(mesh_settings) as mesh:
         await mesh.start(mesh.requests_worker(), mesh.relay())
         out = await run(
-            "node", "client.mjs", mesh_settings.kafka_bootstrap, mesh_settings.topic_prefix, request_id, command_id, folder=folder, seconds=45
+            "node",
+            "client.mjs",
+            mesh_settings.kafka_bootstrap,
+            mesh_settings.topic_prefix,
+            request_id,
+            command_id,
+            folder=folder,
+            seconds=45,
         )
     event = json.loads(out)
     assert event["key"] == request_id
