@@ -1,0 +1,28 @@
+"""The README says what the code does: the settings, the commands, the paths it names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from contracts.registry import COMMANDS
+from infra.settings import settings_table
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_settings_is_the_generated_one() -> None:
+    table = re.search(r"<!-- settings: [^>]*-->\n(.*?)\n<!-- end of settings -->", README, re.DOTALL)
+    assert table is not None
+    assert table.group(1) == settings_table().strip(), "run settings_table() of infra.settings and put its text into the README"
+
+
+def test_every_command_type_is_named() -> None:
+    assert [name for name in COMMANDS if name.split(".")[2] not in README] == []
+
+
+def test_every_linked_file_exists() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
