@@ -52,7 +52,13 @@ class ContextRelay:
         self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Lead when possible and publish, until `stop` is set; waits out every transient failure."""
+        """Lead when possible and publish, until `stop` is set; waits out every transient failure, gives the leadership back at the end."""
+        try:
+            await self._run(stop)
+        finally:
+            await self._position.release()
+
+    async def _run(self, stop: asyncio.Event) -> None:
         leader = self._telemetry.metrics.relay_leader.labels(context=self.context)
         while not stop.is_set():
             self._attempted()
@@ -75,7 +81,6 @@ class ContextRelay:
                 leader.set(0)
                 await self._drop_ahead()
                 await self._publisher.close()
-        await self._position.release()
 
     async def _lead(self, leadership: Leadership, stop: asyncio.Event) -> None:
         metrics = self._telemetry.metrics

@@ -1,228 +1,331 @@
-"""The relay passes nothing over, publishes in order, and is harmless when it does not know yet that it was replaced."""
+"""The relay: whatever fails or dies, a committed entry reaches Kafka, first deliveries come in order, and a repeat is only a repeat."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaTimeoutError
 
-from contracts.rejections import rejection_id
+from contracts.topics import dead_letters_topic, events_topic, rejections_topic
 from infra.errors import TransientError
 from infra.kafka.producer import OutgoingRecord, PagePublisher
 from infra.relay_positions.base import LostLeadership
 from infra.relay_positions.postgres import PostgresRelayPosition
 from infra.settings import MeshSettings
-from services.relay.relay import ContextRelay
-from services.relay.settings import RelaySettings
 from services.relay.worker import RelayWorker
 from tests.mesh import TENANT, Mesh, command_record, create, header, new_id, wait_for
 
 pytestmark = pytest.mark.integration
 
 
-class FailingPublisher(PagePublisher):
-    """A real publisher whose n-th page fails halfway: its first records are on Kafka, the rest is not."""
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTMESH_RELAY_PAGE_SIZE", "10")
+    monkeypatch.setenv("AGENTMESH_RELAY_LEADER_POLL_SECONDS", "0.1")
 
-    def __init__(self, *arguments: Any, fail_page: int) -> None:
-        super().__init__(*arguments)
-        self.fail_page = fail_page
+
+class Wrapped:
+    """The publisher of a relay, with something done before or after each page; notes the positions of every page."""
+
+    def __init__(self, relay: RelayWorker, around: Callable[[Wrapped, list[OutgoingRecord]], Awaitable[None]]) -> None:
+        self.real = relay._relays[0]._publisher
         self.pages: list[list[int]] = []
+        self._around = around
+        relay._relays[0]._publisher = self  # type: ignore[assignment]
 
     async def publish(self, records: Iterable[OutgoingRecord]) -> None:
         page = list(records)
-        positions = [int(dict(record.headers)["ce_position"]) for record in page]
-        self.pages.append(positions)
-        if len(self.pages) == self.fail_page:
-            await super().publish(page[: len(page) // 2])
-            await self.close()
-            raise TransientError("the broker went away in the middle of the page")
-        await super().publish(page)
+        self.pages.append([int(dict(record.headers)["ce_position"]) for record in page])
+        await self._around(self, page)
+
+    async def close(self) -> None:
+        await self.real.close()
 
 
-def context_relay(mesh: Mesh, publisher: PagePublisher, **settings: Any) -> ContextRelay:
-    return ContextRelay(
-        mesh.store,
-        PostgresRelayPosition(mesh.settings.postgres_dsn, "requests"),
-        publisher,
-        RelaySettings(**settings),
-        mesh.telemetry,
-        mesh.settings.topic_prefix,
-        lambda: None,
-    )
-
-
-async def commands(mesh: Mesh, count: int) -> list[str]:
-    """Requests in the store, created and triaged."""
-    ids = [new_id() for _ in range(count)]
-    await mesh.publish_many(command_record("CreateRequest", request_id, create(request_id)) for request_id in ids)
-    triage = {"tenant_id": TENANT, "category": "billing", "priority": 3, "confidence": 0.9}
-    await mesh.publish_many(command_record("TriageRequest", request_id, {"request_id": request_id, **triage}) for request_id in ids)
+async def fill(mesh: Mesh, requests: int, updates: int) -> list[str]:
+    """Some requests with some events each, in the store."""
+    ids = [new_id() for _ in range(requests)]
+    worker = mesh.requests_worker()
+    await mesh.start(worker)
+    await mesh.publish_many([command_record("CreateRequest", each, create(each), command_id="c0") for each in ids])
+    for number in range(updates):
+        payloads = [(each, {"tenant_id": TENANT, "request_id": each, "message": f"Text number {number}"}) for each in ids]
+        await mesh.publish_many([command_record("UpdateRequest", each, text, command_id=f"u{number}") for each, text in payloads])
 
     async def stored() -> bool:
-        return await mesh.store.head() == 2 * count
+        return await mesh.store.head() == requests * (updates + 1)
 
-    await wait_for(stored, what="all events in the store")
+    await wait_for(stored, 20, "all events in the store")
+    await mesh.stop(worker)
     return ids
 
 
-async def end_lock_holders(mesh: Mesh) -> None:
-    """End the sessions of this test's database that hold an advisory lock: they lead."""
-    here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
-    await mesh.rows(f"SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = {here}")
-
-
-async def relayed(mesh: Mesh) -> int:
-    rows = await mesh.rows("SELECT position FROM mesh.relay_positions WHERE context = 'requests'")
-    return int(rows[0][0]) if rows else 0
-
-
-async def relayed_to(mesh: Mesh, position: int) -> None:
-    async def look() -> bool:
-        return await relayed(mesh) >= position
-
-    await wait_for(look, what=f"the relay at position {position}")
-
-
-def first_deliveries(records: list[Any]) -> dict[str, list[int]]:
-    """The sequences of each key in the order of their first delivery."""
-    seen: dict[str, list[int]] = {}
-    for record in records:
-        sequences = seen.setdefault(record.key.decode(), [])
+def first_deliveries_are_in_order(records: list[ConsumerRecord]) -> None:
+    """By offset within each partition: the sequence of each key's first deliveries only grows, by one."""
+    seen: dict[bytes, int] = {}
+    for record in sorted(records, key=lambda record: (record.partition, record.offset)):
         sequence = int(header(record, "ce_sequence"))
-        if sequence not in sequences:
-            sequences.append(sequence)
-    return seen
+        last = seen.get(record.key, 0)
+        assert sequence <= last + 1, f"{record.key!r}: {sequence} after {last}"
+        seen[record.key] = max(last, sequence)
 
 
-async def test_a_failed_page_is_published_anew_before_any_later_one(mesh_settings: MeshSettings) -> None:
-    async with Mesh(mesh_settings) as mesh:
-        await mesh.start(mesh.requests_worker())
-        ids = await commands(mesh, 15)
-        publisher = FailingPublisher(mesh.settings, mesh.settings.kafka_bootstrap, "test", fail_page=2)
-        stop = asyncio.Event()
-        running = asyncio.create_task(context_relay(mesh, publisher, page_size=10).run(stop))
-        await relayed_to(mesh, 30)
-        stop.set()
-        await running
-        assert publisher.pages == [list(range(1, 11)), list(range(11, 21)), list(range(11, 21)), list(range(21, 31))]
-        records = await mesh.records()
-        assert len(records) == 35  # five of the failed page came twice
-        assert first_deliveries(records) == {request_id: [1, 2] for request_id in ids}
+async def kill_leader(mesh: Mesh) -> None:
+    """End the database session that holds the leadership."""
+    holders = "SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE datname = current_database()"
+    killed = await mesh.rows(f"SELECT pg_terminate_backend(pid) FROM ({holders} AND locktype = 'advisory' AND granted) AS leader")
+    assert list(killed) == [(True,)]
 
 
-async def test_a_paused_former_leader_only_repeats_and_cannot_move_the_position(mesh_settings: MeshSettings) -> None:
-    async with Mesh(mesh_settings) as mesh:
-        await mesh.start(mesh.requests_worker())
-        await commands(mesh, 5)
-        old, new = (PostgresRelayPosition(mesh.settings.postgres_dsn, "requests") for _ in range(2))
-        first = await old.try_lead()
-        assert first is not None
-        assert await new.try_lead() is None
+async def all_relayed(mesh: Mesh) -> None:
+    async def at_head() -> bool:
+        rows = await mesh.rows("SELECT position FROM mesh.relay_positions")
+        return bool(rows) and rows[0][0] == await mesh.store.head()
 
-        await end_lock_holders(mesh)  # the old leader's session ends, and it does not know
-
-        async def takes_over() -> Any:
-            return await new.try_lead()
-
-        second = await wait_for(takes_over, what="the standby's leadership")
-        assert second.epoch == first.epoch + 1
-        await new.advance(second, 10)
-        reconnected = PostgresRelayPosition(mesh.settings.postgres_dsn, "requests")
-        await reconnected._connected()
-        with pytest.raises(LostLeadership):
-            await reconnected.advance(first, 4)
-        with pytest.raises(TransientError):
-            await old.advance(first, 4)
-        assert await relayed(mesh) == 10
-        for position in (old, new, reconnected):
-            await position.release()
+    await wait_for(at_head, 20, "the relay at the head of the log")
 
 
-async def test_a_standby_leads_when_the_leaders_session_ends_and_nothing_is_missing(mesh_settings: MeshSettings) -> None:
-    async with Mesh(mesh_settings) as mesh:
-        await mesh.start(mesh.requests_worker(), mesh.relay(), mesh.relay())
-        ids = await commands(mesh, 10)
-        await relayed_to(mesh, 20)
-        await end_lock_holders(mesh)
-        more = [new_id() for _ in range(10)]
-        await mesh.publish_many(command_record("CreateRequest", request_id, create(request_id)) for request_id in more)
-        await relayed_to(mesh, 30)
-        assert first_deliveries(await mesh.records()) == {**{i: [1, 2] for i in ids}, **{i: [1] for i in more}}
-
-
-async def test_a_relay_that_dies_between_publishing_and_advancing_repeats_the_page(mesh_settings: MeshSettings) -> None:
-    async with Mesh(mesh_settings) as mesh:
-        await mesh.start(mesh.requests_worker())
-        ids = await commands(mesh, 5)
-        publisher = FailingPublisher(mesh.settings, mesh.settings.kafka_bootstrap, "test", fail_page=0)
-        from services.relay.records import outgoing_records
-
-        await publisher.publish(outgoing_records("requests", await mesh.store.read_log(0, 100), mesh.settings.topic_prefix))
-        await publisher.close()  # and here it dies: the position was never moved
-        await mesh.start(RelayWorker(mesh.settings, mesh.telemetry))
-        await relayed_to(mesh, 10)
-        records = await mesh.records()
-        assert len(records) == 20
-        assert first_deliveries(records) == {request_id: [1, 2] for request_id in ids}
-
-
-async def test_an_events_headers_are_the_contract(mesh_settings: MeshSettings) -> None:
-    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+async def test_events_carry_exactly_the_headers_of_the_contract(mesh_settings: MeshSettings) -> None:
     async with Mesh(mesh_settings) as mesh:
         await mesh.start(mesh.requests_worker(), mesh.relay())
-        request_id = new_id()
+        request = new_id()
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         given = {
-            "ce_source": b"/shop",
-            "ce_tenantid": TENANT.encode(),
+            "ce_source": b"/shop/7",
             "ce_authtype": b"user",
-            "ce_authid": b"anna",
-            "ce_correlationid": b"order-7",
-            "ce_causationid": b"click-9",
+            "ce_authid": "jörg".encode(),
+            "ce_correlationid": b"corr-1",
+            "ce_causationid": b"cause-1",
             "traceparent": trace.encode(),
-            "tracestate": b"shop=1",
+            "tracestate": b"vendor=1",
         }
-        command_id = await mesh.publish("CreateRequest", request_id, create(request_id), headers=given)
-        await mesh.outcome(request_id, command_id)
-        (record,) = await mesh.records(count=1)
-        (stored,) = await mesh.store.read_stream(request_id)
-        assert dict(record.headers) == {
-            "ce_specversion": b"1.0",
-            "ce_id": stored.metadata.message_id.encode(),
-            "ce_type": b"agentmesh.requests.RequestCreated.v1",
-            "ce_source": b"/agentmesh/requests",
-            "ce_subject": request_id.encode(),
-            "ce_time": stored.metadata.time.encode(),
-            "ce_sequence": b"00000000000000000001",
-            "ce_position": b"1",
-            "ce_tenantid": TENANT.encode(),
-            "ce_authtype": b"user",
-            "ce_authid": b"anna",
-            "ce_correlationid": b"order-7",
-            "ce_causationid": command_id.encode(),
-            "traceparent": trace.encode(),
-            "tracestate": b"shop=1",
-            "content-type": b"application/json",
+        await mesh.publish("CreateRequest", request, create(request), command_id="c1", headers=given)
+        await mesh.outcome(request, "c1")
+        plain = new_id()
+        await mesh.publish("CreateRequest", plain, create(plain), command_id="c2")
+        await mesh.outcome(plain, "c2")
+        records = {record.key.decode(): record for record in await mesh.records(count=2)}
+        (stored,) = await mesh.store.read_stream(request)
+        full = {name: value.decode() for name, value in records[request].headers}
+        assert full == {
+            "ce_specversion": "1.0",
+            "ce_id": stored.metadata.message_id,
+            "ce_type": "agentmesh.requests.RequestCreated.v1",
+            "ce_source": "/agentmesh/requests",
+            "ce_subject": request,
+            "ce_time": stored.metadata.time,
+            "ce_sequence": "00000000000000000001",
+            "ce_position": "1",
+            "ce_tenantid": TENANT,
+            "ce_authtype": "user",
+            "ce_authid": "jörg",
+            "ce_correlationid": "corr-1",
+            "ce_causationid": "c1",
+            "traceparent": trace,
+            "tracestate": "vendor=1",
+            "content-type": "application/json",
         }
-        assert record.key.decode() == request_id
-        assert record.value == stored.data
+        assert records[request].value == stored.data
+        least = {name: value.decode() for name, value in records[plain].headers}
+        assert (least["ce_authtype"], least["ce_authid"], least["ce_correlationid"]) == ("unknown", "unknown", "c2")
+        assert "traceparent" not in least
+        assert len(dict(records[request].headers)) == len(records[request].headers), "a header comes twice"
 
 
-async def test_a_rejection_carries_the_commands_source_correlation_and_causation(mesh_settings: MeshSettings) -> None:
+async def test_a_page_that_failed_in_its_middle_starts_anew_and_no_later_page_goes_before_it(mesh_settings: MeshSettings) -> None:
+    async with Mesh(mesh_settings) as mesh:
+        await fill(mesh, requests=6, updates=4)
+        relay = mesh.relay()
+
+        async def fail_twice(wrapped: Wrapped, page: list[OutgoingRecord]) -> None:
+            if len(wrapped.pages) in (2, 3):
+                # The later half of the page is acknowledged, the first half is not.
+                await wrapped.real.publish(page[5:])
+                raise TransientError("a send of the page failed")
+            await wrapped.real.publish(page)
+
+        wrapped = Wrapped(relay, fail_twice)
+        await mesh.start(relay)
+        await all_relayed(mesh)
+        pages = [list(range(start, start + 10)) for start in (1, 11, 21)]
+        assert wrapped.pages == [pages[0], pages[1], pages[1], pages[1], pages[2]]
+        records = await mesh.records()
+        assert {int(header(record, "ce_position")) for record in records} == set(range(1, 31))
+        assert len(records) == 40
+
+
+async def test_a_second_batch_of_a_partition_is_not_sent_before_the_first_is_acknowledged(mesh_settings: MeshSettings) -> None:
+    """The first batch fails, the producer could deliver the second: its records would be the first of their keys to arrive."""
+    async with Mesh(mesh_settings, partitions=1) as mesh:
+        publisher = PagePublisher(mesh.settings, mesh.settings.kafka_bootstrap, "test")
+        topic = mesh.topic(events_topic("requests"))
+        page = [
+            OutgoingRecord(topic, b"key", b"x" * 200_000, [("ce_sequence", str(number).encode()), ("ce_position", b"0")])
+            for number in range(1, 13)
+        ]
+        producer = await publisher._started()
+        real, sent = producer.send_batch, []
+
+        async def failing(batch: Any, topic: str, *, partition: int) -> Any:
+            sent.append(batch.record_count())
+            if len(sent) == 1:
+                failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+                failed.set_exception(KafkaTimeoutError())
+                return failed
+            return await real(batch, topic, partition=partition)
+
+        producer.send_batch = failing
+        with pytest.raises(TransientError):
+            await publisher.publish(page)
+        assert len(sent) == 1
+        assert await mesh.records() == []
+        await publisher.publish(page)
+        await publisher.close()
+        assert [header(record, "ce_sequence") for record in await mesh.records(count=12)] == [str(number) for number in range(1, 13)]
+
+
+async def test_a_relay_that_dies_between_publishing_and_advancing_repeats_one_page(mesh_settings: MeshSettings) -> None:
+    async with Mesh(mesh_settings) as mesh:
+        await fill(mesh, requests=5, updates=3)
+        victim = mesh.relay()
+        published = asyncio.Event()
+
+        async def die(wrapped: Wrapped, page: list[OutgoingRecord]) -> None:
+            await wrapped.real.publish(page)
+            if len(wrapped.pages) == 1:
+                return
+            published.set()
+            await asyncio.Event().wait()
+
+        Wrapped(victim, die)
+        await mesh.start(victim)
+        await asyncio.wait_for(published.wait(), 10)
+        assert await mesh.rows("SELECT position FROM mesh.relay_positions") == [(10,)]
+        for task in [victim._main]:
+            assert task is not None
+            task.cancel()
+        await mesh.stop(victim)
+        await mesh.start(mesh.relay())
+        await all_relayed(mesh)
+        records = await mesh.records()
+        assert len(records) == 30, "the second page twice, the first once"
+        assert {int(header(record, "ce_position")) for record in records} == set(range(1, 21))
+        first_deliveries_are_in_order(records)
+
+
+async def test_a_standby_takes_over_from_a_leader_that_lost_its_session_and_its_late_page_is_only_a_repeat(
+    mesh_settings: MeshSettings,
+) -> None:
+    """The former leader was paused with a page in hand; when it wakes it publishes that page, and cannot advance."""
+    async with Mesh(mesh_settings) as mesh:
+        await fill(mesh, requests=5, updates=3)
+        former, standby = mesh.relay(), mesh.relay()
+        paused, wake, late = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def pause(wrapped: Wrapped, page: list[OutgoingRecord]) -> None:
+            if len(wrapped.pages) == 2:
+                paused.set()
+                await wake.wait()
+                await wrapped.real.publish(page)
+                late.set()
+                return
+            await wrapped.real.publish(page)
+
+        Wrapped(former, pause)
+        await mesh.start(former)
+        await asyncio.wait_for(paused.wait(), 10)
+        await mesh.start(standby)
+        await asyncio.sleep(0.3)
+        assert await mesh.rows("SELECT epoch, position FROM mesh.relay_positions") == [(1, 10)], "two led at the same time"
+        await kill_leader(mesh)
+        await all_relayed(mesh)
+        assert await mesh.rows("SELECT epoch, position FROM mesh.relay_positions") == [(2, 20)]
+        wake.set()
+        await asyncio.wait_for(late.wait(), 10)
+        more = await fill_more(mesh)
+        await all_relayed(mesh)
+        records = await mesh.records()
+        positions = [int(header(record, "ce_position")) for record in records]
+        assert sorted(positions) == sorted([*range(1, 21), *range(11, 21), *range(21, 21 + more)])
+        first_deliveries_are_in_order(records)
+
+
+async def fill_more(mesh: Mesh) -> int:
+    worker = mesh.requests_worker()
+    await mesh.start(worker)
+    for _ in range(3):
+        request = new_id()
+        await mesh.do("CreateRequest", request, create(request))
+    return 3
+
+
+async def test_a_position_is_advanced_by_compare_and_set_only(mesh_settings: MeshSettings, database: str) -> None:
+    async with Mesh(mesh_settings) as mesh:
+        position = PostgresRelayPosition(database, "requests")
+        leadership = await position.try_lead()
+        assert leadership == (1, 0)
+        leadership = await position.advance(leadership, 5)
+        with pytest.raises(LostLeadership):
+            await position.advance(leadership._replace(position=4), 9)
+        await mesh.rows("UPDATE mesh.relay_positions SET epoch = epoch + 1 RETURNING 1")
+        with pytest.raises(LostLeadership):
+            await position.advance(leadership, 9)
+        assert await mesh.rows("SELECT epoch, position FROM mesh.relay_positions") == [(2, 5)]
+        other = PostgresRelayPosition(database, "requests")
+        assert await other.try_lead() is None
+        await position.release()
+
+        async def leads() -> bool:
+            return await other.try_lead() is not None
+
+        await wait_for(leads, 5, "the standby as leader")
+        assert await mesh.rows("SELECT epoch, position FROM mesh.relay_positions") == [(3, 5)]
+        await other.release()
+
+
+async def test_a_relay_goes_on_when_its_own_session_is_killed(mesh_settings: MeshSettings) -> None:
     async with Mesh(mesh_settings) as mesh:
         await mesh.start(mesh.requests_worker(), mesh.relay())
-        request_id = new_id()
-        given = {"ce_source": b"/shop", "ce_correlationid": b"order-7", "ce_causationid": b"click-9"}
-        command_id = await mesh.publish("StartResearch", request_id, {"tenant_id": TENANT, "request_id": request_id}, headers=given)
-        outcome = await mesh.outcome(request_id, command_id)
-        (record,) = await mesh.records("agentmesh.requests.rejections.v1", count=1)
-        assert outcome.code == "RESOURCE_NOT_FOUND"
-        assert header(record, "ce_id") == rejection_id(command_id)
-        assert header(record, "ce_type") == "agentmesh.requests.CommandRejected.v1"
-        assert (header(record, "ce_source"), header(record, "ce_correlationid"), header(record, "ce_causationid")) == (
-            "/shop",
-            "order-7",
-            "click-9",
-        )
-        assert int(header(record, "ce_position")) == outcome.position == await mesh.store.head()
+        first, second = new_id(), new_id()
+        await mesh.do("CreateRequest", first, create(first))
+        await all_relayed(mesh)
+        await kill_leader(mesh)
+        await mesh.do("CreateRequest", second, create(second))
+        await all_relayed(mesh)
+        assert {record.key.decode() for record in await mesh.records(count=2)} == {first, second}
+
+
+async def test_a_parked_record_is_copied_even_where_it_is_too_large_to_be_copied_whole(mesh_settings: MeshSettings) -> None:
+    async with Mesh(mesh_settings) as mesh:
+        await mesh.start(mesh.requests_worker(), mesh.relay())
+        request = new_id()
+        huge = b"\xff" * 1_020_000
+        await mesh.publish("CreateRequest", request, huge, command_id="c1", headers={"x-note": b"kept"})
+        await mesh.do("CreateRequest", request, create(request), command_id="c2")
+        await all_relayed(mesh)
+        (copy,) = await mesh.records(dead_letters_topic("requests"), count=1)
+        assert (copy.key, copy.value) == (request.encode(), b"")
+        assert header(copy, "dlq.value.omitted") == str(len(huge))
+        assert header(copy, "x-note") == "kept"
+        (letter,) = await mesh.letters()
+        assert letter.record.value == huge
+        assert len(await mesh.records(count=1)) == 1
+
+
+async def test_rejections_and_events_share_one_line_of_positions(mesh_settings: MeshSettings) -> None:
+    async with Mesh(mesh_settings) as mesh:
+        await mesh.start(mesh.requests_worker(), mesh.relay())
+        request = new_id()
+        await mesh.do("CreateRequest", request, create(request), command_id="c1")
+        await mesh.do("CreateRequest", request, create(request), command_id="c2")
+        await mesh.do("DeleteRequest", request, {}, command_id="c3")
+        await all_relayed(mesh)
+        events = await mesh.records(count=2)
+        rejections = await mesh.records(rejections_topic("requests"), count=1)
+        assert [header(record, "ce_position") for record in events] == ["1", "3"]
+        assert [header(record, "ce_position") for record in rejections] == ["2"]
+        assert [record.key for record in (*events, *rejections)] == [request.encode()] * 3
