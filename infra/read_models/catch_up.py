@@ -10,8 +10,8 @@ from aiokafka import TopicPartition
 
 from contracts.partitioning import partition_for
 from infra.event_store.base import EventStore
-from infra.read_models.apply import apply_events
-from infra.read_models.postgres import Checkpoint, Move, ReadModelWriter
+from infra.read_models.postgres import Checkpoint, ReadModelWriter
+from infra.read_models.saving import apply_and_save
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +44,12 @@ async def catch_up(
             partition = by_number.get(partition_for(event.aggregate_id.encode(), partition_count))
             if partition is not None and event.position > current[partition].position:
                 mine.append(event)
-        applied = apply_events(writer.model, mine, parked_aggregates)
         at_head = complete == after or complete < after + PAGE
         reached = {
             partition: Checkpoint(partitions[partition] if at_head else checkpoint.next_offset, max(checkpoint.position, complete))
             for partition, checkpoint in current.items()
         }
-        await writer.save(Move(current, reached, applied.changes, applied.parked))
+        await apply_and_save(writer.model, mine, current, reached, parked_aggregates, writer.save)
         current, after = reached, complete
         if at_head:
             return current

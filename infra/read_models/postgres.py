@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
 from contracts.envelope import RecordedEvent, encode_stored
+from infra.errors import DataError
 from infra.postgres.arrays import COLUMN_TYPES
 from infra.postgres.pool import Database
 from infra.postgres.sql_files import read_sql
@@ -117,7 +118,7 @@ class ReadModelWriter:
             "positions": [move.reached[partition].position for partition in partitions],
         }
         async with self._database.connection() as connection, connection.pipeline(), connection.transaction():
-            # First the checkpoints: a rebuild that switches holds their rows, and what follows is then written to the new tables.
+            # First this: while a rebuild switches it waits, and what follows is then written to the new tables.
             await connection.execute(ADVANCE, advance, prepare=True)
             for sql, parameters in self.statements(move.changes):
                 await connection.execute(sql, parameters, prepare=True, binary=True)
@@ -125,16 +126,20 @@ class ReadModelWriter:
                 await connection.execute(PARK, self.parked_row(parked))
 
     def statements(self, changes: Sequence[RowChange]) -> list[tuple[bytes, Mapping[str, Any]]]:
-        """The statements, with their arrays, that apply these changes."""
-        result: list[tuple[bytes, Mapping[str, Any]]] = []
-        for row_set in merge(self.model.tables, changes):
+        """The statements, with their arrays, that apply these changes. Raises DataError for rows that do not fit the tables."""
+        try:
+            return list(self._statements_of(merge(self.model.tables, changes)))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"a row of {self.model.name} does not fit its table: {type(error).__name__}: {error}") from error
+
+    def _statements_of(self, row_sets: Iterable[RowSet]) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
+        for row_set in row_sets:
             key = (row_set.table.name, row_set.insert, row_set.columns)
             sql = self._statements.get(key)
             if sql is None:
                 sql = self._statements[key] = statement(self._schema, row_set, fresh=self._fresh).encode()
             types = row_set.table.columns
-            result.append((sql, {column: COLUMN_TYPES[types[column]](row_set.values(column)) for column in row_set.columns}))
-        return result
+            yield sql, {column: COLUMN_TYPES[types[column]](row_set.values(column)) for column in row_set.columns}
 
     def parked_row(self, parked: ParkedEvent) -> dict[str, Any]:
         """The columns of a parked event."""

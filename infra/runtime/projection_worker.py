@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -18,14 +18,15 @@ from aiokafka.errors import KafkaError
 
 from contracts.envelope import RecordedEvent, UnreadableEnvelope, parse_event
 from contracts.topics import events_topic
-from infra.errors import ConfigurationError, DataError, TransientError
+from infra.errors import ConfigurationError, TransientError
 from infra.kafka.subscription import BatchSubscription
 from infra.postgres.errors import CheckpointMoved
-from infra.read_models.apply import Applied, apply_events, defect
+from infra.read_models.apply import Applied
 from infra.read_models.base import ReadModel
 from infra.read_models.catch_up import catch_up
 from infra.read_models.parked import ParkedEvents
 from infra.read_models.postgres import Checkpoint, Move, ReadModelWriter
+from infra.read_models.saving import apply_and_save
 from infra.resilience.retry import Abandoned, TransientRetry
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.settings import MeshSettings
@@ -259,18 +260,16 @@ class ProjectionWorker(ConnectedWorker):
         events, reached, links = self._new_events(records)
         if not reached:
             return
-        parked_before = set(self._parked_aggregates)
-        applied = apply_events(self._model, events, self._parked_aggregates)
         expected = {partition: self._checkpoints[partition] for partition in reached}
         retry = self.retry(self._lost)
+
+        async def save(move: Move) -> None:
+            await retry("project", lambda: self._writer.save(move))
+
         with self.telemetry.tracing.batch_span(
             "process", self.name, links=links, attributes={"messaging.batch.message_count": len(records)}
         ):
-            try:
-                await retry("project", lambda: self._writer.save(Move(expected, reached, applied.changes, applied.parked)))
-            except DataError:
-                self._parked_aggregates = parked_before
-                await self._one_by_one(events, expected, reached, retry)
+            applied = await apply_and_save(self._model, events, expected, reached, self._parked_aggregates, save)
         self._checkpoints.update(reached)
         self._count(events, applied)
 
@@ -296,24 +295,6 @@ class ProjectionWorker(ConnectedWorker):
                             links.append(event.metadata.traceparent)
                 reached[partition] = Checkpoint(record.offset + 1, position)
         return events, reached, links
-
-    async def _one_by_one(
-        self,
-        events: list[RecordedEvent],
-        expected: Mapping[TopicPartition, Checkpoint],
-        reached: Mapping[TopicPartition, Checkpoint],
-        retry: TransientRetry,
-    ) -> None:
-        """The database refused a row: save event by event, park those that it refuses; the checkpoints move with the last."""
-        for event in events:
-            applied = apply_events(self._model, [event], self._parked_aggregates)
-            try:
-                await retry("project", lambda: self._writer.save(Move({}, {}, applied.changes, applied.parked)))  # noqa: B023
-            except DataError as error:
-                self._parked_aggregates.add(event.aggregate_id)
-                parked = [defect(event, error)]
-                await retry("project", lambda: self._writer.save(Move({}, {}, [], parked)))  # noqa: B023
-        await retry("project", lambda: self._writer.save(Move(dict(expected), dict(reached))))
 
     # -- watching --------------------------------------------------------------------------------------------------------------------
 
