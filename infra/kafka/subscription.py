@@ -16,6 +16,7 @@ from faststream.middlewares import AckPolicy
 
 from infra.errors import TransientError
 from infra.kafka.attempts import LOOK_SECONDS, Attempts
+from infra.kafka.lenient_records import read_any_header_name
 from infra.settings import MeshSettings
 
 logger = logging.getLogger(__name__)
@@ -125,6 +126,7 @@ class BatchSubscription:
     async def start(self) -> None:
         """Connect and subscribe; raises TransientError when the broker does not answer, and may then be called again."""
         settings = self._settings
+        read_any_header_name()
         # apply_types=False: no dependency injection, which resolves each parameter in a thread. Commits, parsing and decoding are ours:
         # FastStream's defaults acknowledge early, drop batches with an unreadable header, and decode each record.
         broker = KafkaBroker(
