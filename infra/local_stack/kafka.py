@@ -88,7 +88,8 @@ class KafkaServer(LocalServer):
         return path
 
     def _format(self, configuration: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # Kafka's own ids never begin with a hyphen, which its tool would take for an option; an A is as good.
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         command = [self._java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", self._class_path, "kafka.tools.StorageTool"]
         command += ["format", "--ignore-formatted", "-t", cluster, "-c", str(configuration)]
         run_as(command, None, cwd=self.directory, env=self.environment(), timeout=60)

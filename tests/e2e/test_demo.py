@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.local_stack import status, stop_stack
+from tests.conftest import TEST_ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -17,9 +21,18 @@ SERVER_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "REDIS_URL", "KAFKA_BOOTSTRA
 LONGEST_SECONDS = 180
 
 
-def test_the_demo_starts_everything_counts_everything_and_stops_everything(tmp_path: Path) -> None:
+@pytest.fixture
+def demo_home() -> Iterator[Path]:
+    """A home of the demo's own, below the repository: other test runs change the rights of pytest's own folders, where Postgres must pass."""
+    home = TEST_ROOT / f"demo-{uuid.uuid4().hex[:8]}"
+    home.mkdir(parents=True)
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def test_the_demo_starts_everything_counts_everything_and_stops_everything(demo_home: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in SERVER_VARIABLES}
-    environment |= {"AGENTMESH_HOME": str(tmp_path), "NO_COLOR": "1"}
+    environment |= {"AGENTMESH_HOME": str(demo_home), "NO_COLOR": "1"}
 
     def demo(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "services.cli.main", "demo", "--requests", "25", *options]
@@ -41,13 +54,13 @@ def test_the_demo_starts_everything_counts_everything_and_stops_everything(tmp_p
         assert [step["version"] for step in report["request"]["steps"]][:4] == [1, 2, 3, 4] or None in [
             step["version"] for step in report["request"]["steps"]
         ]
-        assert all(server.state == "stopped" for server in status(tmp_path))
+        assert all(server.state == "stopped" for server in status(demo_home))
 
         text = demo().stdout
         assert "The sums match" in text
         assert "now in the read model: completed, version 4" in text
         assert "\x1b" not in text
-        assert not (tmp_path / ".agentmesh" / "fleet.json").exists()
+        assert not (demo_home / ".agentmesh" / "fleet.json").exists()
     finally:
         subprocess.run([sys.executable, "-m", "services.cli.main", "down"], env=environment, capture_output=True, check=False)
-        stop_stack(tmp_path)
+        stop_stack(demo_home)
