@@ -23,7 +23,7 @@ LONGEST_SECONDS = 180
 
 @pytest.fixture
 def demo_home() -> Iterator[Path]:
-    """A home of the demo's own, below the repository: other test runs change the rights of pytest's own folders, where Postgres must pass."""
+    """A home below the repository: other test runs change the rights of the folders of pytest, which Postgres must pass."""
     home = TEST_ROOT / f"demo-{uuid.uuid4().hex[:8]}"
     home.mkdir(parents=True)
     yield home
