@@ -26,11 +26,20 @@ SESSION_OPTIONS = "-c jit=off -c plan_cache_mode=force_generic_plan"
 # Who waits for a connection while the database is away is served within about this time of its return.
 ASK_AGAIN_SECONDS = 2.0
 
+# A commit then does not wait for the disk. After a crash of the server the last transactions may be gone, whole and in order: only for
+# what is made again from the log by itself.
+NOT_DURABLE = " -c synchronous_commit=off"
+
 
 class CountingConnection(AsyncConnection[TupleRow]):
     """A connection that knows how many statements it has run, so that the pool can replace it by count (psycopg's pool only knows age)."""
 
     statements: int = 0
+
+
+def _session_options(settings: MeshSettings, durable: bool) -> str:
+    limit = f" -c statement_timeout={int(settings.pool_command_timeout_seconds * 1000)}"
+    return SESSION_OPTIONS + limit + ("" if durable else NOT_DURABLE)
 
 
 async def _configure(connection: CountingConnection) -> None:
@@ -43,7 +52,7 @@ class Database:
     Limits are those of PER-03. A connection is replaced after `pool_max_queries` statements or an hour, whichever is first.
     """
 
-    def __init__(self, settings: MeshSettings, dsn: str, name: str = "agentmesh") -> None:
+    def __init__(self, settings: MeshSettings, dsn: str, name: str = "agentmesh", *, durable: bool = True) -> None:
         self._settings = settings
         self._name = name
         self._opened = False
@@ -63,7 +72,7 @@ class Database:
             kwargs={
                 "autocommit": True,
                 "application_name": "agentmesh",
-                "options": f"{SESSION_OPTIONS} -c statement_timeout={int(settings.pool_command_timeout_seconds * 1000)}",
+                "options": _session_options(settings, durable),
                 "connect_timeout": 10,
                 "keepalives_idle": 30,
                 "tcp_user_timeout": int(settings.pool_command_timeout_seconds * 1000),

@@ -47,8 +47,14 @@ class PostgresRelayPosition:
         session = self._session
         if session is None or session.closed or session.broken:
             await self.release()
+            # The position need not survive a crash of the server: a lost step only repeats a page.
             session = self._session = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, connect_timeout=10, application_name="agentmesh", keepalives_idle=10
+                self._dsn,
+                autocommit=True,
+                connect_timeout=10,
+                application_name="agentmesh",
+                keepalives_idle=10,
+                options="-c synchronous_commit=off",
             )
         return session
 

@@ -47,12 +47,12 @@ class ConnectedWorker(ABC):
     A subclass gives `run` (the work, until `stopping` is set), `drain` (finish or give back what is in work) and the topics it needs.
     """
 
-    def __init__(self, name: str, contexts: Sequence[str], settings: MeshSettings, telemetry: Telemetry) -> None:
+    def __init__(self, name: str, contexts: Sequence[str], settings: MeshSettings, telemetry: Telemetry, *, durable: bool = True) -> None:
         self.name = name
         self.settings = settings
         self.telemetry = telemetry
         self.identity = process_identity()
-        self.database = Database(settings, settings.postgres_dsn, name=f"agentmesh.{name}")
+        self.database = Database(settings, settings.postgres_dsn, name=f"agentmesh.{name}", durable=durable)
         self.stores = {context: PostgresEventStore(self.database, context) for context in contexts}
         self.stopping = asyncio.Event()
         self.working = False

@@ -44,7 +44,8 @@ class ProjectionWorker(ConnectedWorker):
     ConfigurationError."""
 
     def __init__(self, model: ReadModel, settings: MeshSettings, telemetry: Telemetry) -> None:
-        super().__init__(f"projections.{model.name}", model.contexts, settings, telemetry)
+        # Rows and checkpoint are lost together or not at all, and are then applied again: no commit needs to wait for the disk.
+        super().__init__(f"projections.{model.name}", model.contexts, settings, telemetry, durable=False)
         self._model = model
         self._writer = ReadModelWriter(self.database, model)
         self._contexts = {settings.topic_prefix + events_topic(context): context for context in model.contexts}
