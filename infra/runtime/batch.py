@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # After this many rounds without success an aggregate's conflicts are treated like a transient failure: wait, then decide again.
 ROUNDS_WITHOUT_WAIT = 3
+# However few attempts are allowed: a crash says of a whole batch that it was in work, so each of its records gets one more try, alone.
+TRIES_AFTER_CRASH = 2
 # After a refused append, repeats or another writer are about: so many batches are loaded before they are decided.
 CAUTIOUS_BATCHES = 16
 
@@ -170,7 +172,7 @@ class BatchProcessor:
             if item.metadata.message_id in basis.loaded.known or item.attempts:
                 continue
             attempts = await retry("attempts", lambda: self._ledger.count(item, "in work when its worker died"))  # noqa: B023
-            if attempts > self._limit:
+            if attempts > max(self._limit, TRIES_AFTER_CRASH):
                 item.attempts = attempts - 1
                 item.defect = WorkerDied(f"its worker died {attempts - 1} times while it was in work")
                 return
@@ -235,6 +237,8 @@ class BatchProcessor:
             if decision.waiting:
                 if decision.defect is not None:
                     await self._count_defect(decision, retry)
+                if decision.settled:
+                    group.rounds = 0  # it got on
                 group.items = decision.waiting
                 again.append(group)
         self._count_outcomes(groups, decisions, refused)

@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 LAG_INTERVAL_SECONDS = 2.0
 # A revoke waits this long for the batch in work; then the batch is given back and the records come again.
 REVOKE_SECONDS = 20.0
+# Without a goodbye the next owner only looks more closely: no reason to hold a rebalance or a drain up.
+GOODBYE_SECONDS = 2.0
 MAX_LINKS = 32
 # More than are handled between two lagging commits.
 EAGER_BATCHES = 200
@@ -168,7 +170,7 @@ class CommandWorker(ConnectedWorker):
     async def _say_goodbye(self, partitions: set[TopicPartition]) -> None:
         clean = partitions - set(self._probing)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._attempts.leave(clean)
         except (TransientError, TimeoutError) as error:
             logger.warning("left partitions without a goodbye, their next batch is tried record by record: %s", error)

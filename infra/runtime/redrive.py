@@ -14,7 +14,7 @@ from infra.event_store.postgres import PostgresEventStore
 from infra.postgres.pool import Database
 from infra.postgres.sql_files import read_sql
 from infra.resilience.retry import TransientRetry
-from infra.runtime.batch import AttemptLedger, BatchProcessor, Group, WorkerDied
+from infra.runtime.batch import TRIES_AFTER_CRASH, AttemptLedger, BatchProcessor, Group, WorkerDied
 from infra.runtime.decide import BatchContext
 from infra.runtime.decode import Unreadable, decode_record
 from infra.telemetry.metrics import Metrics
@@ -92,7 +92,7 @@ class Redrive:
             await self._database.execute(self._settle_sql, {"position": letter.position, "message": decoded.reason})
             return
         attempts = await self._ledger.count(decoded, "in redrive when its worker died")
-        if attempts > self._limit:
+        if attempts > max(self._limit, TRIES_AFTER_CRASH):
             decoded.attempts = attempts - 1
             decoded.defect = WorkerDied(f"its worker died {attempts - 1} times while it was redriven")
         group = Group(letter.aggregate_id or decoded.aggregate_id, [decoded], AppendMode.REDRIVE, letter.position)

@@ -57,7 +57,7 @@ async def spawn(mesh_environment: dict[str, str], tmp_path: Path) -> AsyncIterat
             **mesh_environment,
             "AGENTMESH_PARTITIONS": str(mesh.settings.partitions),
             "AGENTMESH_POOL_MIN_SIZE": "1",
-            "AGENTMESH_KAFKA_SESSION_TIMEOUT_MS": "1500",
+            "AGENTMESH_KAFKA_SESSION_TIMEOUT_MS": "1000",
             "AGENTMESH_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
             **{f"AGENTMESH_{name.upper()}": str(value) for name, value in settings.items()},
             PLANT: plant,

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from infra.event_store.base import OutcomeKind
+from infra.health import postgres
 from infra.health.base import HealthStatus
 from infra.runtime.command_worker import CommandWorker
 from infra.settings import MeshSettings
@@ -16,13 +17,18 @@ from tests.proxy import Proxy, behind, postgres_proxy
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(autouse=True)
+def _short_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "ACQUIRE_SECONDS", 0.3)
+
+
 def far(mesh: Mesh, proxy: Proxy, **changes: object) -> MeshSettings:
     """The mesh's settings with the database behind the proxy."""
     return mesh.settings.with_endpoints(
         postgres_dsn=behind(mesh.settings.postgres_dsn, proxy),
         redis_url=mesh.settings.redis_dsn,
         kafka_bootstrap=mesh.settings.kafka_bootstrap,
-    ).model_copy(update={"pool_acquire_timeout_seconds": 1.0, **changes})
+    ).model_copy(update={"pool_acquire_timeout_seconds": 0.3, **changes})
 
 
 async def status_of(worker: CommandWorker, name: str) -> HealthStatus:

@@ -69,7 +69,7 @@ async def test_a_killing_record_deep_in_the_backlog_is_found_too(mesh_settings: 
             for each in requests
         ]
         await mesh.publish_many(records)
-        died = await deaths_until_parked(mesh, spawn, limit=8, attempts_before_parking=2, batch_max_records=5)
+        died = await deaths_until_parked(mesh, spawn, limit=8, attempts_before_parking=1, batch_max_records=5)
         assert 2 <= died <= 3
         await all_done(mesh, [each for each in requests if each != killer])
         assert [letter.aggregate_id for letter in await mesh.letters()] == [killer]

@@ -431,3 +431,20 @@ async def test_a_redrive_while_a_batch_is_loaded_does_not_fold_an_event_twice(me
         assert await mesh.stream(request) == ["RequestCreated", "RequestUpdated"]
         assert len(await mesh.letters()) == 1
         assert mesh.metric("retries_total", name="decide") == 2, "only the planted faults"
+
+
+async def test_where_one_attempt_is_allowed_a_defect_parks_at_once_and_a_redrive_still_tries(mesh_settings: MeshSettings) -> None:
+    async with Mesh(mesh_settings, attempts_before_parking=1) as mesh:
+        request = new_id()
+        poison = Poison(request)
+        await mesh.start(mesh.planted(poison.decisions))
+        await mesh.publish("CreateRequest", request, create(request), command_id="c1")
+        (letter,) = await mesh.letters(count=1)
+        assert (poison.tries, letter.attempts) == (["c1"], 1)
+        poison.requests.clear()
+        await mesh.requeue(letter.position)
+
+        async def applied() -> bool:
+            return (await mesh.store.outcomes([(request, "c1")]))[request, "c1"].kind is OutcomeKind.EVENTS
+
+        await wait_for(applied, 10, "the redrive")
