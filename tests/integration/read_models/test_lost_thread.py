@@ -79,7 +79,7 @@ async def test_a_topic_that_was_made_anew_and_filled_beyond_the_checkpoint_is_no
 
 
 async def test_a_start_where_it_ended_reads_nothing_twice_and_misses_nothing(mesh_settings: MeshSettings) -> None:
-    async with Mesh(mesh_settings) as mesh:
+    async with Mesh(mesh_settings, partitions=1) as mesh:
         projection = mesh.projection()
         await mesh.start(mesh.requests_worker(), mesh.relay(), projection)
         await all_there(mesh, await created(mesh, 6))
