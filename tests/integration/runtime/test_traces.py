@@ -24,12 +24,14 @@ def linked_to(span: ReadableSpan) -> set[str]:
 async def test_the_publishers_trace_goes_on_to_the_event_and_batches_link_to_it(mesh_settings: MeshSettings) -> None:
     exporter = InMemorySpanExporter()
     telemetry = Telemetry.for_tests(Tracing.to_exporter(exporter))
-    async with Mesh(mesh_settings, telemetry=telemetry) as mesh:
+    async with Mesh(mesh_settings, partitions=1, telemetry=telemetry) as mesh:
         await mesh.start_all()
-        request = new_id()
+        first, request = new_id(), new_id()
+        await mesh.do("CreateRequest", first, create(first))
+        await mesh.read_model_at(first, 1)  # from here on the read model follows Kafka
         await mesh.publish("CreateRequest", request, create(request), command_id="c1", headers=SAMPLED)
         await mesh.read_model_at(request, 1)
-        (event,) = await mesh.records(count=1)
+        _, event = await mesh.records(count=2)
         version, trace, parent, flags = header(event, "traceparent").split("-")
         assert (version, trace, flags) == ("00", TRACE, "01")
         assert parent != PARENT, "the event's parent is the handling of its command"
