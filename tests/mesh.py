@@ -206,6 +206,17 @@ class Mesh:
         """The value of one of our metrics, 0 where nothing was counted."""
         return self.telemetry.metrics.registry.get_sample_value(f"agentmesh_{name}", labels) or 0.0
 
+    async def counts(self, value: float, name: str, /, **labels: str) -> None:
+        """Wait until a metric has exactly this value: a worker counts after its transaction, which others may see before."""
+
+        async def look() -> bool:
+            return self.metric(name, **labels) == value
+
+        try:
+            await wait_for(look, 5, name)
+        except AssertionError:
+            raise AssertionError(f"{name}{labels} is {self.metric(name, **labels)}, not {value}") from None
+
     async def committed(self, group: str = "agentmesh.requests") -> dict[int, int]:
         """The offsets that a group has committed on the command topic, by partition."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,8 @@ from infra.postgres.errors import translated
 from infra.settings import MeshSettings
 
 logger = logging.getLogger(__name__)
+
+Statement = tuple[bytes, Mapping[str, Any]]
 
 # force_generic_plan: the statements take arrays as parameters; a custom plan would be made anew for each batch and could choose to
 # scan a table that is still small but will not stay so.
@@ -140,6 +142,20 @@ class Database:
         """The first row of one statement, or None."""
         rows = await self.fetch(query, parameters, timeout)
         return rows[0] if rows else None
+
+    async def execute_together(self, statements: Iterable[Statement]) -> None:
+        """Run prepared statements as one transaction in one round trip.
+
+        The transaction is the implicit one of a pipeline: no BEGIN and COMMIT go back and forth, the Sync at its end commits. So whatever
+        breaks off in between must not reach that Sync: the connection is closed, and the server rolls back.
+        """
+        async with self.connection() as connection, connection.pipeline():
+            try:
+                for query, parameters in statements:
+                    await connection.execute(query, parameters, prepare=True, binary=True)
+            except BaseException:
+                connection.pgconn.finish()
+                raise
 
     async def execute(self, query: bytes, parameters: Mapping[str, Any], timeout: float | None = None) -> int:
         """Run one statement; answers the number of rows it touched."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -11,7 +12,7 @@ from aiokafka import TopicPartition
 from contracts.envelope import RecordedEvent, encode_stored
 from infra.errors import DataError
 from infra.postgres.arrays import COLUMN_TYPES
-from infra.postgres.pool import Database
+from infra.postgres.pool import Database, Statement
 from infra.postgres.sql_files import read_sql
 from infra.read_models.base import ReadModel, RowChange, RowSet, merge
 
@@ -117,22 +118,19 @@ class ReadModelWriter:
             "next_offsets": [move.reached[partition].next_offset for partition in partitions],
             "positions": [move.reached[partition].position for partition in partitions],
         }
-        async with self._database.connection() as connection, connection.pipeline(), connection.transaction():
-            # First this: while a rebuild switches it waits, and what follows is then written to the new tables.
-            await connection.execute(ADVANCE, advance, prepare=True)
-            for sql, parameters in self.statements(move.changes):
-                await connection.execute(sql, parameters, prepare=True, binary=True)
-            for parked in move.parked:
-                await connection.execute(PARK, self.parked_row(parked))
+        rows = self.statements(move.changes)
+        # The checkpoints first: while a rebuild switches this waits, and what follows is then written to the new tables.
+        parked = ((PARK, self.parked_row(each)) for each in move.parked)
+        await self._database.execute_together(chain([(ADVANCE, advance)], rows, parked))
 
-    def statements(self, changes: Sequence[RowChange]) -> list[tuple[bytes, Mapping[str, Any]]]:
+    def statements(self, changes: Sequence[RowChange]) -> list[Statement]:
         """The statements, with their arrays, that apply these changes. Raises DataError for rows that do not fit the tables."""
         try:
             return list(self._statements_of(merge(self.model.tables, changes)))
         except (KeyError, TypeError) as error:
             raise DataError(f"a row of {self.model.name} does not fit its table: {type(error).__name__}: {error}") from error
 
-    def _statements_of(self, row_sets: Iterable[RowSet]) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
+    def _statements_of(self, row_sets: Iterable[RowSet]) -> Iterator[Statement]:
         for row_set in row_sets:
             key = (row_set.table.name, row_set.insert, row_set.columns)
             sql = self._statements.get(key)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -22,7 +23,7 @@ from contracts.partitioning import partition_for
 from contracts.topics import events_topic
 from infra.errors import ConfigurationError
 from infra.event_store.base import EventStore
-from infra.postgres.pool import Database
+from infra.postgres.pool import Database, Statement
 from infra.read_models.apply import apply_events
 from infra.read_models.base import ReadModel, Table
 from infra.read_models.postgres import PARK, ParkedEvent, ReadModelWriter, create_indexes, create_tables
@@ -37,6 +38,8 @@ COMPARE_SECONDS = 600
 
 CHECKPOINTS = "SELECT topic, partition, position FROM mesh.checkpoints WHERE projection = %(projection)s ORDER BY topic, partition"
 PARKED = "SELECT DISTINCT aggregate_id FROM mesh.parked_events WHERE projection = %(projection)s"
+# What is written is durable when the switch is: its commit waits for the disk, and everything before it is on the disk then.
+NOT_DURABLE: Statement = (b"SELECT set_config('synchronous_commit', 'off', true)", {})
 Progress = Callable[[int, int], None]
 
 
@@ -209,11 +212,8 @@ class Rebuild:
         await self._written()
         self._writing = asyncio.create_task(self._write(statements))
 
-    async def _write(self, statements: list[tuple[bytes, Mapping[str, Any]]]) -> None:
-        async with self._database.connection() as connection, connection.pipeline(), connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            for sql, parameters in statements:
-                await connection.execute(sql, parameters, prepare=True, binary=True)
+    async def _write(self, statements: list[Statement]) -> None:
+        await self._database.execute_together(chain([NOT_DURABLE], statements))
 
     async def _written(self) -> None:
         """Wait for the page in the database's hands; meanwhile the next one was prepared."""

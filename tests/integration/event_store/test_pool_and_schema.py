@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
 
-from infra.errors import ConfigurationError, TransientError
+from infra.errors import ConfigurationError, DataError, TransientError
 from infra.migrations.runner import EXPECTED_REVISION, check_schema, migrate
 from infra.postgres.pool import Database
 from infra.settings import MeshSettings, load_settings
@@ -110,3 +110,65 @@ async def test_migrations_run_twice_and_at_once_and_never_down(endpoints: object
     with psycopg.connect(database) as admin:
         assert admin.execute("SELECT version_num FROM public.schema_version").fetchone() == ("9999",)
     assert EXPECTED_REVISION < "9999"
+
+
+# -- several statements as one transaction --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def notes(pool: Database) -> Database:
+    await pool.execute(b"CREATE TABLE notes (id bigint PRIMARY KEY)", {})
+    return pool
+
+
+INSERT_NOTE = b"INSERT INTO notes VALUES (%(id)s)"
+
+
+async def kept(pool: Database) -> list[int]:
+    return [row[0] for row in await pool.fetch(b"SELECT id FROM notes ORDER BY id", {})]
+
+
+async def test_statements_together_are_one_transaction(notes: Database) -> None:
+    same = b"INSERT INTO notes SELECT pg_current_xact_id()::text::bigint * 1000 + %(n)s"
+    await notes.execute_together([(same, {"n": 1}), (same, {"n": 2})])
+    first, second = await kept(notes)
+    assert second == first + 1
+
+
+async def test_what_the_server_refuses_takes_the_statements_before_it_along(notes: Database) -> None:
+    await notes.execute_together([(INSERT_NOTE, {"id": 1})])
+    with pytest.raises(DataError, match="UniqueViolation"):
+        await notes.execute_together([(INSERT_NOTE, {"id": 2}), (INSERT_NOTE, {"id": 1}), (INSERT_NOTE, {"id": 3})])
+    assert await kept(notes) == [1]
+
+
+async def test_a_failure_between_two_statements_commits_neither(notes: Database) -> None:
+    def broken() -> Iterator[tuple[bytes, dict[str, int]]]:
+        yield INSERT_NOTE, {"id": 1}
+        raise KeyError("a defect of the caller")
+
+    with pytest.raises(KeyError, match="a defect of the caller"):
+        await notes.execute_together(broken())
+    assert await kept(notes) == []
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_cancellation_between_two_statements_commits_neither(notes: Database, place: int) -> None:
+    """Cancelled while the server holds the first, the second or the third statement."""
+    async with notes.connection() as other, other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock(7)")
+        statements: list[tuple[bytes, dict[str, int]]] = [(INSERT_NOTE, {"id": number}) for number in range(3)]
+        statements.insert(place, (b"SELECT pg_advisory_xact_lock(7)", {}))
+        together = asyncio.create_task(notes.execute_together(statements))
+        waits = b"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+        async def it_waits() -> bool:
+            return bool(await (await other.execute(waits)).fetchall())
+
+        await wait_for(it_waits, 5, "a statement that waits")
+        together.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await together
+    assert await kept(notes) == []
+    await notes.execute_together([(INSERT_NOTE, {"id": 9})])
+    assert await kept(notes) == [9]
