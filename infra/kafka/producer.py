@@ -140,3 +140,5 @@ async def _end(producer: AIOKafkaProducer) -> None:
         await producer.client.close()
         if sender is not None:
             await asyncio.wait({sender}, timeout=STOP_SECONDS)
+        # A send that was still waiting for its turn may have connected after the first close, which ends only what it finds.
+        await producer.client.close()

@@ -271,13 +271,13 @@ class Rebuild:
 
     async def _differences(self, connection: AsyncConnection[Any], table: Table, left_out: list[str]) -> list[str]:
         """Keys of up to five rows that differ; first by one sum over all rows, and only if that differs row by row."""
-        columns = ", ".join(sorted(table.columns))
-        # json has no equality; as text everything has.
+        # json has no equality and no hash; its text has.
+        hashed = ", ".join(f"{column}::text" if kind == "json" else column for column, kind in sorted(table.columns.items()))
         texts = ", ".join(f"{column}::text" for column in sorted(table.columns))
         sums = []
         for schema in (self._model.schema, self._model.next_schema):
             cursor = await connection.execute(
-                f"SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0) "  # nosec B608 - names of the model
+                f"SELECT count(*), coalesce(sum(hash_record_extended(ROW({hashed}), 0)::numeric), 0) "  # nosec B608 - names of the model
                 f"FROM {schema}.{table.name} t WHERE t.{table.key[0]} <> ALL (%s::text[])",
                 (left_out,),
             )
