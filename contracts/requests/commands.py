@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from contracts.fields import Metadata, Reason, UtcTime
 from contracts.json_object import EMPTY
 from contracts.message import Command
 from contracts.requests.values import (
@@ -14,11 +15,8 @@ from contracts.requests.values import (
     Confidence,
     Priority,
     PriorityOrNull,
-    Reason,
     RequestMessage,
-    RequestMetadata,
     Resolution,
-    UtcTime,
     ValidCustomerId,
     ValidPriority,
     ValidRequestId,
@@ -46,7 +44,7 @@ class CreateRequest(RequestCommand):
     message: RequestMessage
     priority: PriorityOrNull = Field(default=Priority.MEDIUM, description="1 low to 4 critical; null means 2.")
     category: Category | None = Field(default=None, description="Absent: triage assigns it.")
-    metadata: RequestMetadata = Field(default=EMPTY, json_schema_extra={"type": ["object", "null"]})
+    metadata: Metadata = Field(default=EMPTY, json_schema_extra={"type": ["object", "null"]})
     timestamp: UtcTime | None = Field(default=None, description="When the customer asked; absent: the record's timestamp.")
     thread_id: ValidThreadId | None = Field(default=None, description="Absent: derived from the request id.")
 
@@ -88,7 +86,7 @@ class UpdateRequest(RequestCommand):
     message: RequestMessage | None = None
     priority: ValidPriority | None = None
     category: Category | None = None
-    metadata: RequestMetadata | None = None
+    metadata: Metadata | None = None
 
     def to_json(self) -> bytes:
         """Only the given fields: an update says what it changes and nothing else."""

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import PydanticCustomError, PydanticSerializationError, core_schema, to_json
+from pydantic_core import PydanticCustomError, core_schema
 
+from contracts.fields import SOME_TEXT
 from contracts.ids import CustomerId, RequestId, ThreadId
-from contracts.json_object import JsonObject
 from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL
 
 MAX_MESSAGE_CHARACTERS = 10_000
-MAX_METADATA_CHARACTERS = 10_000
-MAX_REASON_CHARACTERS = 2_000
 REFUND_RULE = "refund_requires_medium_priority"
 FORBIDDEN_IN_MESSAGE = ("<script", "javascript:", "onerror=", "onclick=")
 
@@ -91,35 +87,7 @@ def clean_message(text: str) -> str:
     return trimmed
 
 
-# --- metadata: SEC-19 -----------------------------------------------------------------------------------------------
-
-
-def check_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Refuses metadata whose compact JSON text has more than 10000 characters."""
-    if not metadata:
-        return metadata
-    try:
-        text = to_json(metadata)
-    except (PydanticSerializationError, ValueError) as error:
-        raise PydanticCustomError("json_value", "Metadata should be writable as JSON in UTF-8") from error
-    if len(text) > MAX_METADATA_CHARACTERS and len(text.decode()) > MAX_METADATA_CHARACTERS:
-        raise PydanticCustomError(
-            "metadata_too_long",
-            "Metadata should have at most {limit} characters as JSON",
-            {"limit": MAX_METADATA_CHARACTERS},
-        )
-    return metadata
-
-
 # --- other fields ---------------------------------------------------------------------------------------------------
-
-
-def to_utc(moment: datetime) -> datetime:
-    """The same moment in UTC. Refuses moments that UTC cannot express (the first and last hours of the calendar)."""
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise PydanticCustomError("datetime_range", "Input should be a time between the years 1 and 9999 in UTC") from error
 
 
 def contradicts_refund_rule(category: Category | None, priority: Priority | None) -> bool:
@@ -176,16 +144,7 @@ RequestMessage = Annotated[
         "`<script`, `javascript:`, `onerror=` and `onclick=` are refused in any case of letters; stored trimmed."
     ),
 ]
-RequestMetadata = Annotated[
-    JsonObject,
-    AfterValidator(check_metadata),
-    Field(description="Free companion fields; at most 10000 characters as compact JSON text."),
-]
 ValidPriority = Annotated[Priority, _PriorityRule(nullable=False)]
 PriorityOrNull = Annotated[Priority, _PriorityRule(nullable=True)]
 Confidence = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description="How sure the decider is, 0.0 to 1.0.")]
-# Not blank, and no NUL, which Postgres cannot hold in a text.
-_SOME_TEXT = r"^[^\x00]*[^\s\x00][^\x00]*$"
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REASON_CHARACTERS, pattern=_SOME_TEXT)]
-Resolution = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARACTERS, pattern=_SOME_TEXT)]
-UtcTime = Annotated[AwareDatetime, AfterValidator(to_utc)]
+Resolution = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARACTERS, pattern=SOME_TEXT)]

@@ -1,0 +1,77 @@
+"""The values of tasks: what a unit of agent work asks for, how it ended, and what it used."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from contracts.agents.values import CapabilityName, Level
+from contracts.ids import TaskId
+from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL
+
+DEFAULT_ATTEMPTS = 3
+DEFAULT_TIME_LIMIT_SECONDS = 300
+DAY_SECONDS = 86_400
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands (AGT-16 to AGT-20)."""
+
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    DONE = "done"
+
+
+class TaskOutcome(StrEnum):
+    """How a task ended (AGT-15)."""
+
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    TIMEOUT = "TIMEOUT"
+
+
+class RoutingStrategy(StrEnum):
+    """How the dispatcher chooses among the agents that can take a task (AGT-14)."""
+
+    LEAST_LOADED = "least_loaded"
+    ROUND_ROBIN = "round_robin"
+    BEST_LEVEL = "best_level"
+
+
+ValidTaskId = Annotated[TaskId, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL)]
+TaskType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$"), Field(description="What is to be done, e.g. triage.")]
+SubjectId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL),
+    Field(description="What the task is about, e.g. a request's id."),
+]
+Attempt = Annotated[int, Field(strict=True, ge=1, description="The attempt that is meant: the fence against late results.")]
+Attempts = Annotated[int, Field(strict=True, ge=1, le=100)]
+TimeLimit = Annotated[int, Field(strict=True, ge=1, le=7 * DAY_SECONDS, description="Seconds from assignment to the deadline.")]
+Tokens = Annotated[int, Field(strict=True, ge=0)]
+Cost = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, description="In US dollars, as text.")]
+
+
+class Requirement(BaseModel):
+    """A capability that the agent of a task must have, and at least at which level."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: CapabilityName
+    level: Level = 1
+
+
+class ModelUsage(BaseModel):
+    """What the model calls of one attempt used, summed up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    calls: Tokens
+    input_tokens: Tokens
+    output_tokens: Tokens
+    cost: Cost = Decimal(0)
