@@ -16,6 +16,8 @@ from contracts.tasks.values import (
     DEFAULT_TIME_LIMIT_SECONDS,
     Attempt,
     Attempts,
+    ErrorType,
+    Milliseconds,
     ModelUsage,
     Requirement,
     RoutingStrategy,
@@ -78,7 +80,7 @@ class CompleteTask(TaskCommand):
     attempt: Attempt
     result: JsonObject = EMPTY
     usage: ModelUsage | None = None
-    duration_ms: int = Field(default=0, strict=True, ge=0, description="How long the agent worked.")
+    duration_ms: Milliseconds = Field(default=0, description="How long the agent worked.")
 
 
 class FailTask(TaskCommand):
@@ -88,7 +90,7 @@ class FailTask(TaskCommand):
 
     agent_id: ValidAgentId
     attempt: Attempt
-    error_type: str = Field(min_length=1, max_length=200)
+    error_type: ErrorType
     reason: Reason
     final: bool = Field(default=False, description="Another attempt can do no good.")
     usage: ModelUsage | None = None

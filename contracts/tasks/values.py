@@ -15,6 +15,8 @@ from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL
 DEFAULT_ATTEMPTS = 3
 DEFAULT_TIME_LIMIT_SECONDS = 300
 DAY_SECONDS = 86_400
+MAX_COUNT = 2**53 - 1
+"""The largest whole number that every reader of JSON, and a bigint column, takes exactly."""
 
 
 class TaskStatus(StrEnum):
@@ -52,8 +54,16 @@ SubjectId = Annotated[
 Attempt = Annotated[int, Field(strict=True, ge=1, description="The attempt that is meant: the fence against late results.")]
 Attempts = Annotated[int, Field(strict=True, ge=1, le=100)]
 TimeLimit = Annotated[int, Field(strict=True, ge=1, le=7 * DAY_SECONDS, description="Seconds from assignment to the deadline.")]
-Tokens = Annotated[int, Field(strict=True, ge=0)]
-Cost = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, description="In US dollars, as text.")]
+ErrorType = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=NO_CONTROL),
+    Field(description="The kind of error, a name of few values: errors are counted by it."),
+]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_CONTROL)]
+Tokens = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
+Milliseconds = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
+# Bounded digits, because a numeric column takes no exponent of any size.
+Cost = Annotated[Decimal, Field(ge=0, max_digits=64, decimal_places=48, allow_inf_nan=False, description="In US dollars, as text.")]
 
 
 class Requirement(BaseModel):
@@ -70,7 +80,7 @@ class ModelUsage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
+    model: ModelName
     calls: Tokens
     input_tokens: Tokens
     output_tokens: Tokens
