@@ -1,0 +1,16 @@
+"""The agents worker's own settings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class AgentsSettings(BaseSettings):
+    """Read from AGENTMESH_AGENTS_<NAME>. Frozen."""
+
+    model_config = SettingsConfigDict(env_prefix="AGENTMESH_AGENTS_", frozen=True, extra="ignore")
+
+    cached_aggregates: int = Field(
+        5_000, ge=0, le=1_000_000, description="Agents whose state a worker keeps, so that their streams are not loaded again."
+    )
