@@ -1,0 +1,1 @@
+"""The worker that gives waiting tasks to agents."""
