@@ -1,1 +1,1 @@
-"""Wrappers around remote calls: what to try again, and how long to wait in between."""
+"""Wrappers around remote calls: how many at once, when to stop asking, how long to wait for an answer, what to try again."""

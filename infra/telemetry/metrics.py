@@ -191,6 +191,15 @@ class Metrics:
 
     def _define_dependency_metrics(self) -> None:
         self.retries_total = self._counter(names.RETRIES_TOTAL, "Attempts repeated after a transient failure.", "name")
+        self.circuit_state = self._gauge(names.CIRCUIT_STATE, "State of a circuit: 0 closed, 1 open, 2 half-open.", "name")
+        self.circuit_transitions_total = self._counter(
+            names.CIRCUIT_TRANSITIONS_TOTAL, "Times that a circuit came into a state: closed, open, half_open.", "name", "state"
+        )
+        self.bulkhead_active = self._gauge(names.BULKHEAD_ACTIVE, "Calls that hold a slot of a bulkhead.", "name")
+        self.bulkhead_waiting = self._gauge(names.BULKHEAD_WAITING, "Calls that wait for a slot of a bulkhead.", "name")
+        self.bulkhead_refused_total = self._counter(
+            names.BULKHEAD_REFUSED_TOTAL, "Calls refused because the waiting room of a bulkhead was full.", "name"
+        )
         self.pool_connections = self._gauge(names.POOL_CONNECTIONS, "Connections of a pool, by state.", "pool", "state")
         self.pool_waiting = self._gauge(names.POOL_WAITING, "Callers that wait for a connection of a pool.", "pool")
 

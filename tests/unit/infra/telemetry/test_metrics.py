@@ -33,6 +33,11 @@ EXPECTED = {
     "agentmesh_relay_leader": ("gauge", ("context",)),
     "agentmesh_relay_page_seconds": ("histogram", ("context",)),
     "agentmesh_projected_events_total": ("counter", ("projection",)),
+    "agentmesh_circuit_state": ("gauge", ("name",)),
+    "agentmesh_circuit_transitions_total": ("counter", ("name", "state")),
+    "agentmesh_bulkhead_active": ("gauge", ("name",)),
+    "agentmesh_bulkhead_waiting": ("gauge", ("name",)),
+    "agentmesh_bulkhead_refused_total": ("counter", ("name",)),
     "agentmesh_pool_connections": ("gauge", ("pool", "state")),
     "agentmesh_pool_waiting": ("gauge", ("pool",)),
 }
