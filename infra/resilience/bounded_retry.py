@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 NEVER_RETRIED: Final = (DomainError, DataError, ConfigurationError, pydantic.ValidationError, PermissionError)
 
 
-class RetrySettings(BaseModel, frozen=True, extra="forbid"):
+class RetryPolicy(BaseModel, frozen=True, extra="forbid"):
     """How often a call is tried in all, and after which errors again. NEVER_RETRIED holds whatever `retryable` says."""
 
     attempts: int = Field(default=3, ge=1)
@@ -43,9 +43,9 @@ class RetrySettings(BaseModel, frozen=True, extra="forbid"):
         return isinstance(error, self.retryable) and not isinstance(error, NEVER_RETRIED)
 
 
-RETRY: Final = RetrySettings()
+RETRY: Final = RetryPolicy()
 # For a function that loads and appends: it loads anew up to three times.
-RELOAD: Final = RetrySettings(attempts=4, retryable=(ConcurrencyConflict,))
+RELOAD: Final = RetryPolicy(attempts=4, retryable=(ConcurrencyConflict,))
 
 
 class BoundedRetry:
@@ -58,7 +58,7 @@ class BoundedRetry:
     def __init__(
         self,
         name: str,
-        settings: RetrySettings = RETRY,
+        policy: RetryPolicy = RETRY,
         *,
         retried: Callable[[], None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -66,7 +66,7 @@ class BoundedRetry:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
-        self._settings = settings
+        self._policy = policy
         self._retried = retried
         self._sleep = sleep
         self._sleep_sync = sleep_sync
@@ -76,9 +76,9 @@ class BoundedRetry:
         """What the coroutine function answers; raises its last error once the attempts are spent, any other at once."""
         try:
             return await fn(*args, **kwargs)
-        except self._settings.retryable as error:
+        except self._policy.retryable as error:
             first = self._retryable(error)
-        async for attempt in tenacity.AsyncRetrying(sleep=self._sleep, **self._policy(fn, args)):
+        async for attempt in tenacity.AsyncRetrying(sleep=self._sleep, **self._arguments(fn, args)):
             with attempt:
                 if attempt.retry_state.attempt_number == 1:
                     raise first
@@ -89,9 +89,9 @@ class BoundedRetry:
         """What the plain function answers, as `call`; the caller's thread sleeps in between."""
         try:
             return fn(*args, **kwargs)
-        except self._settings.retryable as error:
+        except self._policy.retryable as error:
             first = self._retryable(error)
-        for attempt in tenacity.Retrying(sleep=self._sleep_sync, **self._policy(fn, args)):
+        for attempt in tenacity.Retrying(sleep=self._sleep_sync, **self._arguments(fn, args)):
             with attempt:
                 if attempt.retry_state.attempt_number == 1:
                     raise first
@@ -100,16 +100,16 @@ class BoundedRetry:
 
     def _retryable(self, error: Exception) -> Exception:
         """The error, if the call is to be tried again; else it leaves at once."""
-        if not self._settings.retries(error):
+        if not self._policy.retries(error):
             raise error
         return error
 
-    def _policy(self, fn: Callable[..., object], args: tuple[Any, ...]) -> dict[str, Any]:
+    def _arguments(self, fn: Callable[..., object], args: tuple[Any, ...]) -> dict[str, Any]:
         """The arguments of a tenacity object, which keeps the state of one call."""
         operation = f"{self.name}: {operation_name(fn, args)}"
         return {
-            "retry": tenacity.retry_if_exception(self._settings.retries),
-            "stop": tenacity.stop_after_attempt(self._settings.attempts),
+            "retry": tenacity.retry_if_exception(self._policy.retries),
+            "stop": tenacity.stop_after_attempt(self._policy.attempts),
             "wait": self._wait,
             "before_sleep": lambda state: self._report(operation, state),
             "after": lambda state: self._report_spent(operation, state),
@@ -117,17 +117,17 @@ class BoundedRetry:
         }
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
-        jitter = self._chance() * 2 - 1 if self._settings.jitter else 0.0
+        jitter = self._chance() * 2 - 1 if self._policy.jitter else 0.0
         return delay_ms(state.attempt_number, jitter) / 1000
 
     def _report(self, operation: str, state: tenacity.RetryCallState) -> None:
         delay = round(state.next_action.sleep * 1000) if state.next_action else 0
-        number, attempts = state.attempt_number, self._settings.attempts
+        number, attempts = state.attempt_number, self._policy.attempts
         logger.warning("%s failed (attempt %d of %d), next try in %d ms: %s", operation, number, attempts, delay, _cause(state))
         self._retried()
 
     def _report_spent(self, operation: str, state: tenacity.RetryCallState) -> None:
-        if state.attempt_number >= self._settings.attempts:
+        if state.attempt_number >= self._policy.attempts:
             logger.error("%s failed for good after %d attempts: %s", operation, state.attempt_number, _cause(state))
 
 

@@ -47,7 +47,7 @@ _STATES = {
 }
 
 
-class BreakerSettings(BaseModel, frozen=True, extra="forbid"):
+class BreakerPolicy(BaseModel, frozen=True, extra="forbid"):
     """When a circuit opens and closes. What is not `counted` passes through: it is neither a failure nor a success."""
 
     failure_threshold: int = Field(default=5, ge=1)
@@ -57,7 +57,7 @@ class BreakerSettings(BaseModel, frozen=True, extra="forbid"):
     counted: tuple[type[Exception], ...] = (Exception,)
 
 
-BREAKER: Final = BreakerSettings()
+BREAKER: Final = BreakerPolicy()
 
 
 class _Failed(Exception):
@@ -84,13 +84,13 @@ class CircuitBreaker(pybreaker.CircuitBreakerListener):
     def __init__(
         self,
         name: str,
-        settings: BreakerSettings = BREAKER,
+        policy: BreakerPolicy = BREAKER,
         *,
         clock: Callable[[], float] = time.monotonic,
         changed: Callable[[CircuitState], None] = lambda state: None,
     ) -> None:
         self.name = name
-        self._settings = settings
+        self._policy = policy
         self._clock = clock
         self._changed = changed
         self._lock = threading.Lock()
@@ -100,9 +100,9 @@ class CircuitBreaker(pybreaker.CircuitBreakerListener):
         self._last_failure = 0.0
         self._breaker = pybreaker.CircuitBreaker(
             name=name,
-            fail_max=settings.failure_threshold,
-            reset_timeout=settings.recovery_seconds,
-            success_threshold=settings.success_threshold,
+            fail_max=policy.failure_threshold,
+            reset_timeout=policy.recovery_seconds,
+            success_threshold=policy.success_threshold,
             throw_new_error_on_trip=False,
             listeners=[self],
         )
@@ -128,7 +128,7 @@ class CircuitBreaker(pybreaker.CircuitBreakerListener):
         period = self._admit()
         try:
             yield
-        except self._settings.counted:
+        except self._policy.counted:
             self._settle(period, _fail)
             raise
         except BaseException:
@@ -141,11 +141,11 @@ class CircuitBreaker(pybreaker.CircuitBreakerListener):
         with self._lock:
             if self._state is CircuitState.OPEN:
                 passed = self._clock() - self._last_failure
-                if passed <= self._settings.recovery_seconds:
-                    raise CircuitOpen(self.name, self._settings.recovery_seconds - passed)
+                if passed <= self._policy.recovery_seconds:
+                    raise CircuitOpen(self.name, self._policy.recovery_seconds - passed)
                 self._breaker.half_open()
             if self._state is CircuitState.HALF_OPEN:
-                if self._breaker.success_counter + self._trials >= self._settings.success_threshold:
+                if self._breaker.success_counter + self._trials >= self._policy.success_threshold:
                     raise CircuitOpen(self.name, 0.0)
                 self._trials += 1
             return self._period

@@ -17,14 +17,14 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
-class BulkheadSettings(BaseModel, frozen=True, extra="forbid"):
+class BulkheadPolicy(BaseModel, frozen=True, extra="forbid"):
     """How many calls run at once, and how many more may wait for their turn."""
 
     concurrent: int = Field(default=100, ge=1)
     waiting: int = Field(default=1_000, ge=0)
 
 
-BULKHEAD: Final = BulkheadSettings()
+BULKHEAD: Final = BulkheadPolicy()
 
 
 class _Turn:
@@ -44,9 +44,9 @@ class Bulkhead:
     on an event loop's thread.
     """
 
-    def __init__(self, name: str, settings: BulkheadSettings = BULKHEAD, *, refused: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, name: str, policy: BulkheadPolicy = BULKHEAD, *, refused: Callable[[], None] = lambda: None) -> None:
         self.name = name
-        self._settings = settings
+        self._policy = policy
         self._refused = refused
         self._lock = threading.Lock()
         self._active = 0
@@ -90,15 +90,15 @@ class Bulkhead:
     def _enter(self, wake: Callable[[], object]) -> _Turn | None:
         """None when a slot was taken, else the place in the waiting room."""
         with self._lock:
-            if self._active < self._settings.concurrent:
+            if self._active < self._policy.concurrent:
                 self._active += 1
                 return None
-            if len(self._room) < self._settings.waiting:
+            if len(self._room) < self._policy.waiting:
                 turn = _Turn(wake)
                 self._room.append(turn)
                 return turn
         self._refused()
-        raise BulkheadFull(self.name, self._settings.concurrent, self._settings.waiting)
+        raise BulkheadFull(self.name, self._policy.concurrent, self._policy.waiting)
 
     @contextlib.contextmanager
     def _waiting_room(self, turn: _Turn) -> Iterator[None]:

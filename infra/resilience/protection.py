@@ -14,9 +14,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from infra.resilience.bounded_retry import RETRY, BoundedRetry, RetrySettings
-from infra.resilience.breaker import BREAKER, BreakerSettings, CircuitBreaker, CircuitState
-from infra.resilience.bulkhead import BULKHEAD, Bulkhead, BulkheadSettings
+from infra.resilience.bounded_retry import RETRY, BoundedRetry, RetryPolicy
+from infra.resilience.breaker import BREAKER, BreakerPolicy, CircuitBreaker, CircuitState
+from infra.resilience.bulkhead import BULKHEAD, Bulkhead, BulkheadPolicy
 from infra.resilience.timeouts import DATABASE_SECONDS, TimeLimit
 from infra.telemetry.metrics import Metrics
 
@@ -45,9 +45,9 @@ class Protection:
         name: str,
         metrics: Metrics,
         *,
-        bulkhead: BulkheadSettings | None = BULKHEAD,
-        breaker: BreakerSettings | None = BREAKER,
-        retry: RetrySettings | None = RETRY,
+        bulkhead: BulkheadPolicy | None = BULKHEAD,
+        breaker: BreakerPolicy | None = BREAKER,
+        retry: RetryPolicy | None = RETRY,
         seconds: float | None = DATABASE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -83,16 +83,16 @@ class Protection:
         return result
 
 
-def _measured_breaker(name: str, metrics: Metrics, settings: BreakerSettings, clock: Callable[[], float]) -> CircuitBreaker:
+def _measured_breaker(name: str, metrics: Metrics, policy: BreakerPolicy, clock: Callable[[], float]) -> CircuitBreaker:
     transitions = {state: metrics.circuit_transitions_total.labels(name=name, state=state.label) for state in CircuitState}
-    breaker = CircuitBreaker(name, settings, clock=clock, changed=lambda state: transitions[state].inc())
+    breaker = CircuitBreaker(name, policy, clock=clock, changed=lambda state: transitions[state].inc())
     # Read when the metrics are: the gauge cannot differ from the circuit.
     metrics.circuit_state.labels(name=name).set_function(lambda: float(breaker.state))
     return breaker
 
 
-def _measured_bulkhead(name: str, metrics: Metrics, settings: BulkheadSettings) -> Bulkhead:
-    bulkhead = Bulkhead(name, settings, refused=metrics.bulkhead_refused_total.labels(name=name).inc)
+def _measured_bulkhead(name: str, metrics: Metrics, policy: BulkheadPolicy) -> Bulkhead:
+    bulkhead = Bulkhead(name, policy, refused=metrics.bulkhead_refused_total.labels(name=name).inc)
     metrics.bulkhead_active.labels(name=name).set_function(lambda: bulkhead.active)
     metrics.bulkhead_waiting.labels(name=name).set_function(lambda: bulkhead.waiting)
     return bulkhead

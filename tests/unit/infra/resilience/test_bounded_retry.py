@@ -13,7 +13,7 @@ import pytest
 
 from contracts.errors import BusinessRuleViolation, ConcurrencyConflict, DomainError, ResourceNotFound, ValidationError
 from infra.errors import ConfigurationError, DataError, TransientError
-from infra.resilience.bounded_retry import RELOAD, BoundedRetry, RetrySettings, operation_name
+from infra.resilience.bounded_retry import RELOAD, BoundedRetry, RetryPolicy, operation_name
 from infra.resilience.retry import delay_ms
 from tests.virtual_time import Clock
 
@@ -47,8 +47,8 @@ Read = Callable[[BoundedRetry, Port], Awaitable[str]]
 both = pytest.mark.parametrize("read", [read_async, read_sync])
 
 
-def retry_on(clock: Clock, settings: RetrySettings | None = None, chance: float = 0.5, **more: Any) -> BoundedRetry:
-    return BoundedRetry("vault", settings or RetrySettings(), sleep=clock.sleep, sleep_sync=clock.sleep_sync, chance=lambda: chance, **more)
+def retry_on(clock: Clock, policy: RetryPolicy | None = None, chance: float = 0.5, **more: Any) -> BoundedRetry:
+    return BoundedRetry("vault", policy or RetryPolicy(), sleep=clock.sleep, sleep_sync=clock.sleep_sync, chance=lambda: chance, **more)
 
 
 def failures(count: int) -> list[TransientError]:
@@ -57,7 +57,7 @@ def failures(count: int) -> list[TransientError]:
 
 def missing_field() -> pydantic.ValidationError:
     try:
-        RetrySettings(attempts="many")
+        RetryPolicy(attempts="many")
     except pydantic.ValidationError as error:
         return error
     raise AssertionError
@@ -86,7 +86,7 @@ async def test_a_success_ends_the_attempts(read: Read) -> None:
 @both
 async def test_delays_double_from_100_ms_up_to_10_seconds(read: Read) -> None:
     clock = Clock()
-    await read(retry_on(clock, RetrySettings(attempts=10, jitter=False)), Port(*failures(9)))
+    await read(retry_on(clock, RetryPolicy(attempts=10, jitter=False)), Port(*failures(9)))
     assert clock.slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
 
 
@@ -94,14 +94,14 @@ async def test_delays_double_from_100_ms_up_to_10_seconds(read: Read) -> None:
 @pytest.mark.parametrize(("chance", "first", "last"), [(0.0, 0.08, 8.0), (0.5, 0.1, 10.0), (1.0, 0.12, 12.0)])
 async def test_jitter_of_a_fifth_comes_after_the_cap(read: Read, chance: float, first: float, last: float) -> None:
     clock = Clock()
-    await read(retry_on(clock, RetrySettings(attempts=10), chance), Port(*failures(9)))
+    await read(retry_on(clock, RetryPolicy(attempts=10), chance), Port(*failures(9)))
     assert (clock.slept[0], clock.slept[-1]) == (first, last)
 
 
 @both
 async def test_delays_are_whole_milliseconds(read: Read) -> None:
     clock = Clock()
-    await read(retry_on(clock, RetrySettings(attempts=10), chance=0.123456789), Port(*failures(9)))
+    await read(retry_on(clock, RetryPolicy(attempts=10), chance=0.123456789), Port(*failures(9)))
     assert [round(slept * 1000) / 1000 for slept in clock.slept] == clock.slept
     assert clock.slept == [delay_ms(number, 0.123456789 * 2 - 1) / 1000 for number in range(1, 10)]
 
@@ -110,7 +110,7 @@ async def test_delays_are_whole_milliseconds(read: Read) -> None:
 async def test_jitter_is_on_by_default_and_can_be_switched_off(read: Read) -> None:
     with_jitter, without = Clock(), Clock()
     await read(retry_on(with_jitter, chance=1.0), Port(*failures(1)))
-    await read(retry_on(without, RetrySettings(jitter=False), chance=1.0), Port(*failures(1)))
+    await read(retry_on(without, RetryPolicy(jitter=False), chance=1.0), Port(*failures(1)))
     assert (with_jitter.slept, without.slept) == ([0.12], [0.1])
 
 
@@ -118,7 +118,7 @@ async def test_jitter_is_on_by_default_and_can_be_switched_off(read: Read) -> No
 async def test_other_errors_than_the_retryable_ones_leave_at_once(read: Read) -> None:
     clock, port = Clock(), Port(ValueError("no"))
     with pytest.raises(ValueError, match="no"):
-        await read(retry_on(clock, RetrySettings(retryable=(TransientError,))), port)
+        await read(retry_on(clock, RetryPolicy(retryable=(TransientError,))), port)
     assert (port.calls, clock.slept) == (1, [])
 
 
@@ -128,7 +128,7 @@ async def test_every_error_is_retryable_by_default(read: Read) -> None:
 
 
 @both
-@pytest.mark.parametrize("settings", [RetrySettings(), RetrySettings(retryable=(DomainError, DataError, ConfigurationError, ValueError))])
+@pytest.mark.parametrize("policy", [RetryPolicy(), RetryPolicy(retryable=(DomainError, DataError, ConfigurationError, ValueError))])
 @pytest.mark.parametrize(
     "error",
     [
@@ -144,10 +144,10 @@ async def test_every_error_is_retryable_by_default(read: Read) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_refusals_are_never_retried(read: Read, settings: RetrySettings, error: Exception) -> None:
+async def test_refusals_are_never_retried(read: Read, policy: RetryPolicy, error: Exception) -> None:
     port = Port(error)
     with pytest.raises(type(error)):
-        await read(retry_on(Clock(), settings), port)
+        await read(retry_on(Clock(), policy), port)
     assert port.calls == 1
 
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from infra.errors import CircuitOpen, TransientError
-from infra.resilience.breaker import BreakerSettings, CircuitBreaker, CircuitState
+from infra.resilience.breaker import BreakerPolicy, CircuitBreaker, CircuitState
 from tests.virtual_time import Clock
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
@@ -158,7 +158,7 @@ async def test_one_failure_opens_a_half_open_circuit_at_once_for_another_60_seco
 
 @both
 async def test_what_is_not_counted_passes_through_and_changes_no_count(clock: Clock, attempt: Try) -> None:
-    breaker = CircuitBreaker("vault", BreakerSettings(counted=(TransientError,)), clock=clock)
+    breaker = CircuitBreaker("vault", BreakerPolicy(counted=(TransientError,)), clock=clock)
     await fail(breaker, 4)
     for _ in range(10):
         with pytest.raises(Refused):
@@ -177,7 +177,7 @@ async def test_every_exception_counts_unless_told_otherwise(breaker: CircuitBrea
 
 
 async def test_what_is_not_counted_does_not_close_a_half_open_circuit_and_frees_its_place(clock: Clock) -> None:
-    breaker = CircuitBreaker("vault", BreakerSettings(counted=(TransientError,)), clock=clock)
+    breaker = CircuitBreaker("vault", BreakerPolicy(counted=(TransientError,)), clock=clock)
     await half_opened(breaker, clock)
     for _ in range(3):
         with pytest.raises(Refused):
@@ -226,7 +226,7 @@ def test_what_is_no_exception_is_not_counted(breaker: CircuitBreaker, error: Bas
 
 def test_only_exceptions_can_be_counted() -> None:
     with pytest.raises(ValueError, match="counted"):
-        BreakerSettings(counted=(asyncio.CancelledError,))  # type: ignore[arg-type]
+        BreakerPolicy(counted=(asyncio.CancelledError,))  # type: ignore[arg-type]
 
 
 class Held:
@@ -380,8 +380,8 @@ async def test_each_change_of_state_is_told_and_logged(clock: Clock, caplog: pyt
     ]
 
 
-async def test_the_limits_are_settings(clock: Clock) -> None:
-    breaker = CircuitBreaker("x", BreakerSettings(failure_threshold=1, recovery_seconds=2, success_threshold=1), clock=clock)
+async def test_the_limits_can_be_given(clock: Clock) -> None:
+    breaker = CircuitBreaker("x", BreakerPolicy(failure_threshold=1, recovery_seconds=2, success_threshold=1), clock=clock)
     await fail(breaker, 1)
     clock.now = 2
     with pytest.raises(CircuitOpen):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from infra.errors import BulkheadFull, TransientError
-from infra.resilience.bulkhead import Bulkhead, BulkheadSettings
+from infra.resilience.bulkhead import Bulkhead, BulkheadPolicy
 from tests import virtual_time
 
 
@@ -54,7 +54,7 @@ class Calls:
 
 
 def small(concurrent: int = 1, waiting: int = 2) -> Bulkhead:
-    return Bulkhead("redis", BulkheadSettings(concurrent=concurrent, waiting=waiting))
+    return Bulkhead("redis", BulkheadPolicy(concurrent=concurrent, waiting=waiting))
 
 
 async def test_a_hundred_run_a_thousand_wait_and_the_next_is_refused_at_once() -> None:

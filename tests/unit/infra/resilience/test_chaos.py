@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from infra.errors import CircuitOpen, TransientError
-from infra.resilience.bounded_retry import RetrySettings
-from infra.resilience.bulkhead import BulkheadSettings
+from infra.resilience.bounded_retry import RetryPolicy
+from infra.resilience.bulkhead import BulkheadPolicy
 from infra.resilience.protection import Protection
 from infra.telemetry.metrics import Metrics
 from tests import virtual_time
@@ -69,7 +69,7 @@ def test_nonsense_is_refused(wrong: dict[str, float]) -> None:
 def availability(attempts: int, calls: int = 3_000) -> tuple[float, int]:
     """The share of the calls that got an answer at 33 % failures, and how many a circuit refused; all run at once."""
     chaos = Chaos(failure_injection_percent=33, latency_ms=1)
-    room = BulkheadSettings(concurrent=100, waiting=calls)
+    room = BulkheadPolicy(concurrent=100, waiting=calls)
 
     async def answer() -> bool:
         async with chaos.disturbed():
@@ -77,7 +77,7 @@ def availability(attempts: int, calls: int = 3_000) -> tuple[float, int]:
 
     async def main() -> list[object]:
         loop = asyncio.get_running_loop()
-        protection = Protection("router", Metrics(), bulkhead=room, retry=RetrySettings(attempts=attempts), clock=loop.time)
+        protection = Protection("router", Metrics(), bulkhead=room, retry=RetryPolicy(attempts=attempts), clock=loop.time)
         return await asyncio.gather(*(protection.call(answer) for _ in range(calls)), return_exceptions=True)
 
     results = virtual_time.run(main())
@@ -105,7 +105,7 @@ def test_a_breaker_that_counted_attempts_would_open_where_one_that_counts_calls_
     attempts_counted = Protection("x", Metrics(), retry=None, seconds=None, clock=Clock())
     outcomes = [outcome(attempts_counted, answer) for _ in range(2_000)]
     assert outcomes.count("refused") > 1_000
-    calls_counted = Protection("x", Metrics(), retry=RetrySettings(attempts=5), seconds=None, clock=Clock(), sleep_sync=lambda _: None)
+    calls_counted = Protection("x", Metrics(), retry=RetryPolicy(attempts=5), seconds=None, clock=Clock(), sleep_sync=lambda _: None)
     outcomes = [outcome(calls_counted, answer) for _ in range(2_000)]
     assert outcomes.count("refused") == 0
     assert outcomes.count("answered") / 2_000 >= 0.99

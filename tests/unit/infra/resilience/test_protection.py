@@ -11,9 +11,9 @@ import pytest
 
 from contracts.errors import BusinessRuleViolation
 from infra.errors import BulkheadFull, CallTimedOut, CircuitOpen, TransientError
-from infra.resilience.bounded_retry import RetrySettings
-from infra.resilience.breaker import BreakerSettings, CircuitState
-from infra.resilience.bulkhead import BulkheadSettings
+from infra.resilience.bounded_retry import RetryPolicy
+from infra.resilience.breaker import BreakerPolicy, CircuitState
+from infra.resilience.bulkhead import BulkheadPolicy
 from infra.resilience.protection import Protection
 from infra.telemetry.metrics import Metrics
 from tests import virtual_time
@@ -62,8 +62,8 @@ def metrics() -> Metrics:
     return Metrics()
 
 
-def protection_on(clock: Clock, metrics: Metrics, name: str = "vault", **settings: Any) -> Protection:
-    return Protection(name, metrics, clock=clock, sleep=clock.sleep, sleep_sync=clock.sleep_sync, chance=lambda: 0.5, **settings)
+def protection_on(clock: Clock, metrics: Metrics, name: str = "vault", **parts: Any) -> Protection:
+    return Protection(name, metrics, clock=clock, sleep=clock.sleep, sleep_sync=clock.sleep_sync, chance=lambda: 0.5, **parts)
 
 
 def value(metrics: Metrics, metric: str, name: str = "vault", **labels: str) -> float | None:
@@ -118,7 +118,7 @@ async def test_the_circuit_recovers_on_the_given_clock(call: Call, clock: Clock,
 
 
 async def test_the_bulkhead_stands_outside_so_what_it_refuses_is_no_failure(clock: Clock, metrics: Metrics) -> None:
-    protection = protection_on(clock, metrics, bulkhead=BulkheadSettings(concurrent=1, waiting=1))
+    protection = protection_on(clock, metrics, bulkhead=BulkheadPolicy(concurrent=1, waiting=1))
     let_go = asyncio.Event()
     tasks = [asyncio.create_task(protection.call(let_go.wait)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -191,7 +191,7 @@ async def test_each_part_can_be_left_out(call: Call, clock: Clock, metrics: Metr
 @both
 async def test_refusals_of_a_healthy_server_need_not_open_the_circuit(call: Call, clock: Clock, metrics: Metrics) -> None:
     port = Port(error=BusinessRuleViolation("no", rule="r"))
-    protection = protection_on(clock, metrics, breaker=BreakerSettings(counted=(TransientError,)))
+    protection = protection_on(clock, metrics, breaker=BreakerPolicy(counted=(TransientError,)))
     await fail(call, protection, port, 20)
     assert port.calls == 20
     assert value(metrics, "circuit_state") == CircuitState.CLOSED
@@ -224,7 +224,7 @@ async def test_two_dependencies_have_nothing_in_common(clock: Clock, metrics: Me
 
 
 async def test_a_function_that_blocks_goes_through_a_thread(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
-    protection = Protection("vault", metrics, retry=RetrySettings(attempts=1))
+    protection = Protection("vault", metrics, retry=RetryPolicy(attempts=1))
     assert await protection.call(asyncio.to_thread, Port(down=False).read_sync) == "answer"
     with pytest.raises(TransientError):
         await protection.call(asyncio.to_thread, Port().read_sync)
