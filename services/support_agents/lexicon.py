@@ -38,7 +38,10 @@ _ACCOUNT = _evidence(
         in ~ (stranger|somebody|someone|unknown), (somebody|someone|stranger|hacker|jemand) ~ (my account|my password|mein konto|signed
         in|logged in|eingeloggt|angemeldet), right to be forgotten, auskunft nach, log* me out, (benutzername|anzeigename|username|display
         name|nickname) ~ (change|ändern|anpassen), (change|ändern) ~ (display name|nickname|anzeigename*|nutzernamen|benutzernamen), new
-        phone ~ (codes|verification|authenticator)
+        phone ~ (codes|verification|authenticator), (zugang|anmeldung|login) ~ (funktioniert|gesperrt|geht), (change|correct|update) ~
+        (last name|surname|first name|my name), (lost|no) access to ~ (account|profile|mailbox), (took over|taken over) ~ account, made an
+        account, (which|what) (email|address|mail) ~ (register|registered|use|used|sign up), (profil|konto|zugang) ~
+        (deaktivieren|reaktivieren|aktivieren|stilllegen|ruhen|übertragen)
     """,
     strong="""
         password*, passwort*, kennwort*, username*, user name, benutzername*, benutzerkonto, nutzerkonto, credentials, zugangsdaten,
@@ -59,20 +62,27 @@ _ACCOUNT = _evidence(
         question, captcha, anzeigename*, profilbild*, avatar, nickname, date of birth, geburtsdatum, (add|new|more|another|extra)
         (user|users|admin|member|members|team member), zugriffsrechte, administrator, admin area, (take over|übernehmen) ~
         (account|konto), kundenkonto, (deaktivieren|löschen|sperren) ~ (nutzer|benutzer|zugang|konto), closed account,
-        (left|leaves|leaving) ~ company ~ (access|account|user), offboard*, team member*, impersonat*, verify ~ (identity|me|email)
+        (left|leaves|leaving) ~ company ~ (access|account|user), offboard*, team member*, impersonat*, verify ~ (identity|me|email),
+        security key, logins, opened our account, (leave|leaving|quit) your (platform|service), already taken, real name, last name,
+        surname, (should|may|can|darf|soll) ~ only (see|read|view|edit), only see ~ own, nur lesen, (limit|restrict) ~
+        (access|rights|view), restrict access, sees the, text message with a code, sms code, used to register, to register, hired three
+        people, new employee*, neue mitarbeiter*, neuer mitarbeiter, password link, temporary password, trusted device*, new device,
+        unknown device, unbekanntes gerät, login attempt*, anmeldeversuch*
     """,
     fair="""
-        account, accounts, benutzer*, my login, login, logins, log in, sign in, signed in, logged in, permission, permissions, admin,
-        profile, profil, invitation*, invite*, einladung*, email address, e mail address, mailadresse, e mail adresse, zugriff, zugang,
-        gesperrt, my access, need access, get access, verification, verify, verifizier*, bestätigungsmail, bestätigungscode, approve
-        members, our only admin, unsubscribe*, newsletter, notification settings, owner of, konto, mitglied*, registered, mailbox,
-        mailaddress, maiden name, handynummer, mobilnummer, parental, privacy settings, datenschutz*, recovery, lost my phone, new phone,
-        old phone, logout, einladung, eingeladen, my name, meinen namen, nachname*, my details, meine angaben, my seat, her seat, rights,
-        mehrere benutzer, own workspace, arbeitsbereich, (role|roles|berechtigung*|rolle|rollen)
+        account, accounts, benutzer*, my login, login, log in, sign in, signed in, logged in, permission, permissions, admin, profile,
+        profil, invitation*, invite*, einladung*, email address, e mail address, mailadresse, e mail adresse, zugriff, zugang, gesperrt,
+        my access, need access, get access, verification, verify, verifizier*, bestätigungsmail, bestätigungscode, approve members, our
+        only admin, unsubscribe*, newsletter, notification settings, owner of, konto, mitglied*, registered, mailbox, mailaddress, maiden
+        name, handynummer, mobilnummer, parental, privacy settings, datenschutz*, recovery, lost my phone, new phone, old phone, logout,
+        einladung, eingeladen, my name, meinen namen, nachname*, my details, meine angaben, my seat, her seat, rights, mehrere benutzer,
+        own workspace, arbeitsbereich, (role|roles|berechtigung*|rolle|rollen), zugänge, leserechte, berechtigt, register, colleague sees,
+        close everything, identity check, name check, ausweis, umbenennen, rename, (role|roles|berechtigung*|rolle|rollen)
     """,
     weak="""
         access, user, users, member, membership, workspace, code, colleague, employee, left our company, my data, meine daten,
-        sicherheitscode, settings, einstellungen, profiles, kollege*, kollegin, workspaces, mails, rechte
+        sicherheitscode, settings, einstellungen, profiles, kollege*, kollegin, workspaces, mails, rechte, everywhere in your system,
+        person, kollegen
     """,
 )
 
@@ -91,7 +101,11 @@ _BILLING = _evidence(
         (twice|doppelt|address|adresse|anschrift), (price|fee|rate|tarif|preis|beitrag|bill) ~ (increase*|increased|went up|gone
         up|raised|erhöht|gestiegen), ratenzahlung, instalment plan, (charged|billed) ~ (wrong|too much|more than|extra|again|although), zu
         viel (abgebucht|berechnet|bezahlt), (change|update|replace|ändern|hinterlegen|aktualisieren) ~ (credit card|card|bank
-        details|payment details|kreditkarte|bankverbindung|iban|kontoverbindung), not accepted ~ card
+        details|payment details|kreditkarte|bankverbindung|iban|kontoverbindung), not accepted ~ card, (voucher|coupon|gift
+        card|code|gutschein|rabatt) ~ (rejected|invalid|expired|accepted|checkout|ungültig|abgelehnt),
+        (fee|charge|price|amount|beitrag|preis) ~ (calculated|computed|berechnet|zusammen), new charge, pro rata, anteilig, what will ~
+        cost, how much will ~ (cost|pay), (cost|price) ~ next (year|month), (paying|pay|charged|billed) for ~
+        (licences|licenses|seats|users), (rechnung|betrag|zahlung) ~ (falsch|stimmt|prüfen|erklären|unklar)
     """,
     strong="""
         invoice, invoices, invoiced, invoicing, *rechnung, *rechnungen, *rechnungs*, billing, bill, bills, billed, receipt, receipts,
@@ -113,19 +127,24 @@ _BILLING = _evidence(
         reduced price, discount code, rabattcode, gutscheincode, promo code, gift card, geschenkkarte, apple pay, google pay, visa,
         mastercard, klarna, cheque, standing order, dauerauftrag, vat id, net price, gross, nettopreis, brutto, surcharge, zuschlag,
         hidden fees, exchange rate, wechselkurs, currency, payslip, (unauthorised|unauthorized) charge, (licences|licenses) ~
-        (invoiced|billed|charged)
+        (invoiced|billed|charged), fee, instalments, installments, sales tax, tax exempt, exempt, finance team, payment confirmation,
+        zahlungsbestätigung, bank statement, on my statement, kundenkarte, verrechnet, rejected at checkout, transaction*, buchung auf,
+        unbekannte buchung, spending limit, paying for, minimum contract, mindestlaufzeit, kündigungsfrist, vertragslaufzeit, overpaid,
+        underpaid, outstanding amount, offener betrag, offene posten, zahlungseingang, payment received, (unauthorised|unauthorized)
+        charge, (licences|licenses) ~ (invoiced|billed|charged)
     """,
     fair="""
         charge, charged, charges, payment, payments, pay, paying, paid, credit card, kreditkarte, debit card, paypal, zahlung*, bezahlt,
-        bezahlen, zahlen, betrag, amount, fee, fees, gebühr*, kosten, subscription, abo, abonnement, discount, coupon, voucher, rabatt*,
+        bezahlen, zahlen, betrag, amount, fees, gebühr*, kosten, subscription, abo, abonnement, discount, coupon, voucher, rabatt*,
         gutschein*, tax, steuer*, deducted, debited, statement, kontoauszug, transferred, renewal, überwiesen, buchhaltung, price ~
         higher, too expensive, zu teuer, settled, abgezogen, belastet, berechnet, kassenbon, kreditkarten*, lizenz*, licence fee,
         spending, expenses, finance, quarter, rechnungen, monatlich, jährlich, full price, refuses to release, tarif, teurer, preis,
-        prices, expensive, cheaper, cost me, budget, checkout total
+        prices, expensive, cheaper, cost me, budget, checkout total, licences, beitrag, beiträge, cost from, tax free, monatsbeitrag,
+        jahresbeitrag, zahlung
     """,
     weak="""
         price, euro, euros, eur, dollars, usd, card, bank, seats, cost, costs, monthly, contract, vertrag, cancelled, paid for, price
-        list, total, february, january, licences, licenses, document you sent, letter
+        list, total, february, january, licenses, document you sent, letter, checkout
     """,
 )
 
@@ -143,7 +162,14 @@ _TECHNICAL = _evidence(
         (benachrichtigung*|verbindung|ton|bild|signal|daten) ~ (mehr|an), question marks, (nicht mehr|no longer)
         (erkannt|recognised|recognized|angezeigt|displayed|reagiert|möglich|synchronisiert|loads|works|starts|opens|connects),
         (website|app|shop|site|system|service|page|software|webseite) ~ (not load*|unusable|unavailable|unreachable|not working|down),
-        (everything|system|website|site) is down, session* ~ (lost|lose|expired|drop|drops|expires), lose their session
+        (everything|system|website|site) is down, session* ~ (lost|lose|expired|drop|drops|expires), lose their session,
+        (answered|answers|fails|rejected|failing) with (400|401|403|404|429|500|502|503), (take|accept|process) payments ~
+        (down|unable|offline), unable to take payments, (emails|mails|messages|notifications) ~ (spam|not delivered|not sent|undelivered),
+        (service|terminal|terminals|system) ~ (completely down|to be down|down), checksum, mismatch, cannot be
+        (restored|opened|loaded|saved|read|found|played), (changes|data|files|entries|settings|texts|pictures) ~
+        (disappear|disappears|disappeared|lost|gone|vanish), upside down, (loses|losing|lost) (its|the) ~
+        (connection|signal|settings|session), (bleibt|bleiben|steht|hängt) ~ (stehen|hängen), keine
+        (ergebnisse|treffer|daten|reaktion|antwort)
     """,
     strong="""
         crash*, absturz*, abstürzt, stürzt ~ ab, freezes, frozen, friert, hangs, error, errors, fehlercode*, exception, bug, bugs,
@@ -173,7 +199,16 @@ _TECHNICAL = _evidence(
         disconnect*, packet loss, dns, vpn, proxy, firewall, port, localhost, dependency, json, xml, payload, oauth token, access token,
         rate limit*, status code, http, https, (log|logs|logfile) ~ (contain*|says|shows|entries), rolled back, roll back, hotfix,
         workaround, unexpected, malfunction*, no reaction, same thing after, tried another (browser|device|cable|computer),
-        (works|worked|ging|lief) ~ (yesterday|before|gestern|vorher|früher), in edge it works, blank pages
+        (works|worked|ging|lief) ~ (yesterday|before|gestern|vorher|früher), in edge it works, blank pages, unable to, freeze, overlap*,
+        dropdown ~ empty, (is|are|stays|remains|bleibt|ist) (empty|grey|leer|weg|verschwunden), rest interface, schnittstelle, rest api,
+        rotated the keys, api key*, hochladen, runterladen, herunterladen, takes ~ seconds to, takes forever, dauert ewig, lädt nicht,
+        distorted, blurry, verzerrt, unscharf, delay, verzögerung, out of sync, wrong time zone, log files, the logs, restored, restore,
+        does not appear, doesn't appear, not appear*, not visible, nicht sichtbar, wird nicht
+        (angezeigt|gefunden|geladen|erkannt|gespeichert|gesendet), (werden|wird) ~ nicht ~
+        (angezeigt|gefunden|geladen|erkannt|gespeichert|gesendet|synchronisiert), can't
+        (choose|select|click|type|scroll|finish|submit|send|see), cannot (choose|select|click|type|scroll|finish|submit|send|be), doesn't
+        (turn|switch|charge|react|update|let), stuck, keeps (turning|showing|asking|losing|switching), (spinning|endless)
+        (wheel|loop|circle), loop, endlosschleife, overheats, überhitzt, disk, memory leak, cpu, 100 percent
     """,
     fair="""
         api, webhook*, endpoint*, server*, log says, the log, console, browser, chrome, firefox, safari, driver, treiber, firmware,
@@ -183,13 +218,17 @@ _TECHNICAL = _evidence(
         downloaded, returning 5*, bluetooth, umlauts, umlaute, encoding, display, anzeige, screen goes, reset, benachrichtigungen,
         notifications, push, defect in the, camera app, scanner*, handheld, access point, patch, since your release, seit dem, since ~
         release, booked through our website, database, query, plugin, extension, add on, script, raw table, rows, wifi, netzwerk, network,
-        internet, version 7, bricht, window, fenster, zeigt, sdk version, headset*, microphone, mikrofon, camera doesn't
+        internet, version 7, bricht, window, fenster, zeigt, sdk version, headset*, microphone, mikrofon, camera doesn't, menu, dropdown,
+        form, formular, footer, logo, audio, video, videos, calls, stores are, terminal, thermostat, spam, balken, disappear*, since
+        monday, seit montag, settings ~ same, cannot be, since i changed, nicht mehr, no longer, stopped, suddenly, plötzlich, every
+        night, all of a sudden, again and again, immer wieder
     """,
     weak="""
         app, software, programm, dashboard, windows, android, iphone, ios, mac, linux, screen, page, website, seite, button, click, file,
         datei, device, gerät, computer, rechner, laptop, handy, wi fi, wlan, connection, verbindung, restart, release, deployment, system,
         printer, drucker, data, usb, cable, phone, mobile, tablet, report, itself, since yesterday, seit gestern, since tuesday, nach dem,
-        meeting
+        meeting, doesn't, does not, can't, cannot, won't, don't, isn't, not, nicht, never, nie, bildern, draft, entwurf, every time, each
+        time, jedes mal
     """,
 )
 
@@ -209,7 +248,12 @@ _PRODUCT = _evidence(
         (which|what|welche|welcher|welches|welchen) ~ (recommend|empfehlen|fits|fit|suits|passt|passen|geeignet), (kann|können) man ~
         (mit|auch|damit), (can|could) (i|we|you|one) ~ (connect|use|combine|customise|customize|import|integrate|export|attach) ~ with,
         any chance of, will there be, is one planned, do you plan to, feature list, wird es ~ geben, does it come, are there any ~
-        (versions|models|colours|sizes|templates)
+        (versions|models|colours|sizes|templates), (lässt|lassen) sich, how much (storage|space|memory|weight), what is the
+        (range|capacity|size|weight|material|power|maximum), what's the (range|capacity|size|weight|material|power|maximum), (does|do) the
+        ~ (licence|license|plan|package|kit|set) ~ (cover|include|contain|allow), (family|starter|basic|premium|business)
+        (package|pack|kit|set), commercial use, (ok|okay|safe|good|right) for, whole beans, i'd like to suggest, looking for a
+        (present|gift|model|device), how to (connect|use|install|assemble|clean|mount|charge), wie
+        (stelle|stellt|reinige|montiere|verbinde|lade|installiere|aktiviere|nutze|benutze)
     """,
     strong="""
         feature, features, funktion, funktionen, funktionsumfang, compatible, compatibility, kompatib*, dimensions, abmessungen, maße,
@@ -226,34 +270,39 @@ _PRODUCT = _evidence(
         (kann|können) (ich|man|wir) ~
         (nutzen|verwenden|anschließen|verbinden|erstellen|kombinieren|waschen|einstellen|schreiben|exportieren|importieren), hat ~
         (fernbedienung|funktion|anschluss|akku|modus), does (the|this|your) ~
-        (have|come|include|support|need|fit|allow|contain|require|last|carry|hold), ist (die|der|das) ~ (für|mit), (is|are)
-        (the|this|these) ~ (for|made|with|good for), how long does ~ (last|battery|charge), starter kit, battery, akku, how do i
-        (set|change|turn|switch|find|print|schedule|import|export|move|sort|filter), wie (kann|lege|stelle|erstelle|aktiviere|füge|teile),
-        free tier, ipad version, android version, mobile app for, language* ~ support*, support* ~ language*, transcription, sort ~ by,
-        option to, ability to, allow* ~ to, (could|can) you add, it would be, wäre schön, wünsche mir, vorschlag, suggestion, larger
-        version, bigger model, new model, neues modell, nachfolger, successor, successor model, made of, made in, hergestellt, gluten,
-        allergen*, allergie*, size chart, größentabelle, fällt ~ aus, (fits|fit) (a|my|the|in|into|on), cm wide, cm long, cm breit,
-        capacity, fassungsvermögen, leistung, watt, volt, replacement (filter|part|bag|blade|battery), (filter|beutel|klingen|ersatz) ~
-        (model|modell|für|replaced), spare, compare*, vergleichen, alternative to, integrate with, integration with, works with,
-        funktioniert ~ mit, unterstützt, unterstützen, zusätzlich, pre order, vorbestellen, in
+        (have|come|include|support|need|fit|allow|contain|require|last|carry|hold), ist (die|der|das) ~ (für|mit), how long does ~
+        (last|battery|charge), starter kit, battery, akku, how do i
+        (set|change|turn|switch|find|print|schedule|import|export|move|sort|filter), free tier, ipad version, android version, mobile app
+        for, language* ~ support*, support* ~ language*, transcription, sort ~ by, option to, ability to, allow* ~ to, (could|can) you
+        add, it would be, wäre schön, wünsche mir, vorschlag, suggestion, larger version, bigger model, new model, neues modell,
+        nachfolger, successor, successor model, made of, made in, hergestellt, gluten, allergen*, allergie*, size chart, größentabelle,
+        fällt ~ aus, (fits|fit) (a|my|the|in|into|on), cm wide, cm long, cm breit, capacity, fassungsvermögen, leistung, watt, volt,
+        replacement (filter|part|bag|blade|battery), (filter|beutel|klingen|ersatz) ~ (model|modell|für|replaced), spare, vergleichen,
+        alternative to, integrate with, works with, funktioniert ~ mit, unterstützt, unterstützen, zusätzlich, pre order, vorbestellen, in
         (size|größe|grau|blue|black|red|grün|schwarz|weiß|xl), which of your, drawing says, mirror, docking station, family tariff, tariff
-        for
+        for, child lock, kindersicherung, range of, can the ~ be, (available|erhältlich|lieferbar) ~ (again|as|in|wieder|als), cut to
+        length, induction, dishwasher, batteries, batterien, large buttons, preview, commercial, several channels, e bike, bestandteil*,
+        energy class, energieeffizienz*, power consumption, stromverbrauch, noise level, lautstärke, does your, do your, present for,
+        geschenk für, assembled, montage, assembly, spares, bags fit, für welche, für wen, wofür, recommended
     """,
     fair="""
-        plan, plans, version, versions, model, modell, modelle, edition, colour, color, colours, farbe, farben, size, größe, weight,
-        gewicht, material, product, produkt, demo, trial, testversion, manual, anleitung, vergleich*, template*, reporting, calendar,
-        tutorial, upgrade to, try, how do i, does it, do you have, can i use, is it possible, gibt es, hat ~ (eine|einen), limit,
-        included, inklusive, enthalten, separately, functionality, release*, catalogue, catalog, einstellen, einrichten, storage plan,
-        information material, buy, kaufen, is there a, is there an, are there, hat die, hat der, hat das, ist der, ist die, ist das, sind
-        die, kann man, kann ich, can one, can i, could one, can we, do you offer, do you sell, haben sie, bieten sie, welchen, welcher,
-        welches, wofür, wie viele, how many, how much does it, how long does, what is the, what are the, filter, remote, fernbedienung,
-        headphones, planned, ipad, free version, kostenlose version, business plan, mounted, renovat*, which one is, what kind, sort, list
-        by, recurring, reminder, erinnerung, template, vorlage*, drawer, fabric, stoff, teppich, carpet, screens, monitor*, tent*,
-        cabinet, offline mode, widget
+        plan, plans, version, versions, model, modell, modelle, edition, colour, color, farbe, farben, size, größe, weight, gewicht,
+        material, product, produkt, demo, trial, testversion, manual, anleitung, vergleich*, template*, reporting, calendar, tutorial,
+        upgrade to, try, does it, do you have, can i use, is it possible, gibt es, hat ~ (eine|einen), limit, included, inklusive,
+        enthalten, separately, functionality, release*, catalogue, catalog, einstellen, einrichten, storage plan, information material,
+        buy, kaufen, is there a, is there an, are there, could one, do you offer, do you sell, haben sie, bieten sie, welchen, welcher,
+        welches, wie viele, how many, how much does it, how long does, filter, remote, fernbedienung, headphones, planned, ipad, free
+        version, kostenlose version, business plan, mounted, renovat*, which one is, what kind, sort, list by, recurring, reminder,
+        erinnerung, template, vorlage*, drawer, fabric, stoff, teppich, carpet, monitor*, tent*, cabinet, offline mode, widget, winter,
+        rain, regen, storage, speaker, kamera, washing machine, vacuum, pans, blinds, coffee, radio, uhr, watch, lamp, lampe, sofa, chair,
+        stuhl, bed, matratze, bike, fahrrad, shirt, jacke, oven, fridge, kühlschrank, toy, spielzeug, suggest, suggestions, guests ~
+        board, benutzen, nutzen, read how to, where can i read, per person, alter, ab welchem alter, as well as
     """,
     weak="""
         software, editor, charger, camera, tool, table, which, welche, curious, order ~ size, available, version 3, cm, users, documents,
-        reports, wide, long, tall, kit, set, dogs, people, project, projects, box, will it, mode, modus, over bluetooth
+        wide, long, tall, kit, set, dogs, project, projects, box, will it, mode, modus, over bluetooth, can the, is the, are the, does
+        this, does the, do the, will the, what's the, how much, how do i, wie kann, kann ich, kann man, ist die, ist der, ist das, sind
+        die, hat die, hat der, hat das, what is the, what are the, can we, can i, in winter
     """,
 )
 
@@ -267,7 +316,9 @@ _REFUND = _evidence(
         (geld|euro|betrag|anzahlung|kaution|gebühr|kaufpreis) ~
         (wiederhaben|zurückhaben|zurückbekommen|zurückerhalten|zurückfordern|erstattet|zurück), (have|had) ~ (money|amount|payment)
         returned, (möchte|will|möchten|wollen|bitte) ~ (umtauschen|retournieren|zurückschicken|zurücksenden), (credit|transfer) ~ my
-        (card|bank account|account) ~ back
+        (card|bank account|account) ~ back, repay, repaid, repayment, (give|bring|take) ~ (tickets|gift|item|product|goods) back,
+        (euros|dollars|pounds|money|amount) transferred to the card, schreiben sie ~ gut, gut schreiben, gutschreiben, trete ~ zurück,
+        zurücktreten, rücktritt, full reimbursement, refund it
     """,
     decisive="""
         refund, refunds, refunded, refunding, money back, get ~ money ~ back, get back ~ (price|money|amount),
@@ -282,7 +333,9 @@ _REFUND = _evidence(
         (what|the money|compensation|back), (half|part|rest|some|all) of the (price|money|amount) back, got the money for, undo ~
         (purchase|order|payment|it), (cancel|storno|stornier*) ~ (order|purchase|booking|bestellung|kauf|buchung),
         (überweisen|überwiesen|überweist) ~ (betrag|zurück), (holen|abholen) ~ (ab|ware), never meant to (renew|buy|order|subscribe),
-        cooling off, 14 tage*, 30 day*, satisfaction guarantee, withdraw from (the|my) (contract|purchase)
+        cooling off, 14 tage*, 30 day*, satisfaction guarantee, withdraw from (the|my) (contract|purchase), bring back, give ~ tickets
+        back, send ~ back, (not|isn't|wasn't) the one in the picture, get the difference, part of the price, returning the others,
+        (item|product|goods|ware|artikel) ~ zurück
     """,
     strong="""
         cancel my order, bestellung stornier*, storniere*, exchange it, return it, returned, returning, credit for, gutschrift, wrong
@@ -296,13 +349,15 @@ _REFUND = _evidence(
         (broken|damaged|late|defective|scratched|cracked), credit my (card|account), (fee|price|money|amount) ~ back,
         (event|course|concert|flight|booking|trip|show|kurs|flug|konzert|reise) ~ (cancelled|canceled|abgesagt|called
         off|ausgefallen|storniert), never arrived ~ money, (can|could) ~ be reversed, be reversed, unused, ungenutzt, price adjustment,
-        price difference
+        price difference, difference back, bring back a gift, smells, riecht, gefällt mir nicht, don't like it, broke after, ging kaputt,
+        kaputt gegangen, broken after, stopped working after ~ days, beschädigten, show was moved, hotel was closed, for one day only,
+        extra ~ back, only ordered, too many, zu viele geliefert, doppelt geliefert, delivered twice
     """,
     fair="""
         return, returns, damaged, beschädigt, doesn't fit, does not fit, passt nicht, not satisfied, unzufrieden, called off, by mistake,
         compensate*, zurück, send it back, go back, back to a shop, bring ~ back, not happy with ~ (product|purchase|item), enttäuscht,
         disappointed with, half of the price, what i paid, kulanz, goodwill, promised me, arrived broken, angekommen defekt,
-        gutgeschrieben, credited, tickets
+        gutgeschrieben, credited, tickets, gift without a receipt, cash or a voucher, without a receipt, glasses broken
     """,
     weak="""
         ware, artikel, cancelled, canceled, order, bestellung, money, geld, wrong size, defective, defekt, item, duplicate payment, dress,
@@ -324,38 +379,47 @@ _GENERAL = _evidence(
         (ship|shipping|deliver|delivery) to, (change|ändern) ~ (delivery|shipping|liefer*), liefertermin,
         (paket|sendung|lieferung|bestellung|parcel|package|delivery) ~
         (angekommen|verspätet|verloren|zugestellt|neighbo*|nachbar*|missing|stuck|moved|attempt*|refused|expected), when will ~
-        (arrive|delivered|come), wann ~ (geliefert|ankommen|eintreffen|zugestellt), stellenangebot*, ausbildung*, beschwerde*,
-        complain* about,
-        (student|thesis|school|study|research) ~ (questions|visit|classes|industry|project|project)
+        (arrive|delivered|come), wann ~ (geliefert|ankommen|eintreffen|zugestellt), stellenangebot*, ausbildung*, beschwerde*, complain*
+        about, (student|thesis|school|study|research) ~ (questions|visit|classes|industry|project|project), postal address, postanschrift,
+        registered letter, (open|geöffnet|closed|geschlossen) ~
+        (monday|tuesday|wednesday|thursday|friday|saturday|sunday|easter|christmas|feiertag|sonntag|samstag),
+        (filiale|laden|geschäft|store|shop|branch) in, (book|rent) a room, (connect|put) me ~ (manager|supervisor|someone|person|through),
+        (nobody|no one|niemand|keiner) ~ (answered|answers|replied|responded|reply|geantwortet|antwortet|reagiert), become a
+        (reseller|partner|supplier|dealer|distributor), internship*, internships, climate neutral, (do|can) you deliver, problem is
+        solved, problem solved, hat ~ geklappt, pick up point, packstation, delivery man, delivery driver, paketbote, postbote,
+        (treated|behandelt) ~ (shop|store|hotline|rude|unfreundlich), (thanks|thank you) (a lot|so much|very much)
     """,
     strong="""
-        parcel*, package, packages, paket, pakete, päckchen, delivery, delivered, deliver, lieferung*, geliefert, zugestellt, zustellung,
-        courier, shipping, shipment, versand*, tracking, customer service, your service, customer support, hotline, complaint*, complain,
-        rude, unfreundlich*, feedback, thank you, thanks for, vielen dank, danke für, great (support|company|service|job|work|team), reach
-        you, contact person, phone number, telefonnummer, ansprechpartner*, by phone, telefonisch, call you, nobody
-        (answers|picks|replies|responds), charity, donation*, spende*, press, magazine, survey, umfrage, research project, sustainab*,
-        nachhaltig*, location*, filiale*, standort*, directions, parking, imprint, hiring, vacancies, thesis, podcast, guest, founder,
-        students, school, schule, student, journalist, newspaper, zeitung, ladengeschäft*, laden, branch, showroom, ladenöffnungszeiten,
-        christmas, holidays, weihnachten, neighbour*, neighbor*, nachbar*, driver, fahrer, recipient, empfänger, lieferzeit, delivery
-        time, shipping cost*, versandkosten, supposed to arrive, was supposed to, was fantastic, fantastic, amazing, wonderful, excellent,
-        friendly, helpful, freundlich*, great, toll, super, klasse, zufrieden, alles bestens, love your, made my, advert, advertisement,
-        werbung, commercial, (waited|waiting) ~ (minutes|hours|phone|hotline|line), (called|phoned|angerufen) ~ (times|mal), on hold,
-        warteschleife, nobody ever, picks up, poor service, service ~ (poor|bad|terrible|awful|slow|schlecht), schlechter service,
-        unprofessional, impolite, speak* (turkish|spanish|french|german|english|italian|polish|russian|arabic), flowers, birthday,
-        collaborat*, cooperat*, kooperation, partner, reseller, affiliate, supplier, event, fair, messe, brochure, catalogue by post,
-        environment*, climate, packaging, verpackung, who do i contact, whom do i, an wen, wer ist zuständig, zuständig, your address,
-        ihre adresse, anfahrt, impressum, congratulations, glückwunsch, appreciate, (ring|call) me
+        parcel*, paket, pakete, päckchen, delivery, deliver, lieferung*, geliefert, zugestellt, zustellung, courier, shipping, shipment,
+        versand*, tracking, customer service, your service, customer support, hotline, complaint*, complain, rude, unfreundlich*,
+        feedback, thank you, thanks for, vielen dank, danke für, great (support|company|service|job|work|team), reach you, contact person,
+        phone number, telefonnummer, ansprechpartner*, by phone, telefonisch, call you, nobody (answers|picks|replies|responds), charity,
+        donation*, spende*, press, magazine, survey, umfrage, research project, sustainab*, nachhaltig*, location*, filiale*, standort*,
+        directions, parking, imprint, hiring, vacancies, thesis, podcast, guest, founder, students, school, schule, student, journalist,
+        newspaper, zeitung, ladengeschäft*, laden, branch, showroom, ladenöffnungszeiten, christmas, holidays, weihnachten, neighbour*,
+        neighbor*, nachbar*, fahrer, recipient, empfänger, lieferzeit, delivery time, shipping cost*, versandkosten, supposed to arrive,
+        was supposed to, was fantastic, fantastic, amazing, wonderful, excellent, friendly, helpful, freundlich*, great, toll, super,
+        klasse, zufrieden, alles bestens, love your, made my, advert, advertisement, werbung, (waited|waiting) ~
+        (minutes|hours|phone|hotline|line), (called|phoned|angerufen) ~ (times|mal), on hold, warteschleife, nobody ever, picks up, poor
+        service, service ~ (poor|bad|terrible|awful|slow|schlecht), schlechter service, unprofessional, impolite, speak*
+        (turkish|spanish|french|german|english|italian|polish|russian|arabic), flowers, collaborat*, cooperat*, kooperation, partner,
+        reseller, affiliate, supplier, event, fair, messe, brochure, catalogue by post, environment*, climate, packaging, verpackung, who
+        do i contact, whom do i, an wen, wer ist zuständig, zuständig, your address, ihre adresse, anfahrt, impressum, congratulations,
+        glückwunsch, appreciate, (ring|call) me, was very kind, very kind, thanks a lot, delivered, heard nothing, promised delivery,
+        großes lob, lob an, wunderbar, well done, gut gemacht, truck, meetup, manager, supervisor, building, complaint about, a date that,
+        day off, easter, ostern, saturdays, sundays, supplier*, fence, letter to, brief an, fax, email address of, management,
+        geschäftsführung, (ring|call) me
     """,
     fair="""
         order, bestellung, support team, staff, mitarbeiter*, employee was, store, shop, praise, lob, danke, thanks, visit, company,
         unternehmen, who is responsible, bot, office, shipped, tracking has not, arrive, arrived yet, contact, kontakt, kontaktieren,
-        erreichen, erreichbar sind, called four times, phoned, ring me, saturday, sunday, sonntag, samstag, sundays, factory, classes,
-        podcast guest, who takes care, your team, ihr team, customs, zoll, express, post office, poststelle, pick up point, abholung, dhl,
-        ups, fedex
+        erreichen, erreichbar sind, called four times, phoned, ring me, saturday, sunday, sonntag, samstag, factory, classes, podcast
+        guest, who takes care, your team, ihr team, customs, zoll, express, post office, poststelle, abholung, dhl, ups, fedex, package,
+        my package, emails, kind, team, solved, sent me, waiting for an answer, warte auf antwort
     """,
     weak="""
         contact you, address, adresse, hours, waiting, phone, telephone, telefon, waiting time, where is, yesterday was, industry, near,
-        berlin, hamburg, munich, family, doorbell, rang
+        berlin, hamburg, munich, doorbell, rang
     """,
 )
 
@@ -386,13 +450,15 @@ CRITICAL_WORDS = phrases(
         verklage*, klage einreichen, fraud, betrug, identity theft, strafanzeige, for all customers, für alle kunden, life threatening,
         lebensgefahr*, complete outage, totalausfall, (none|all) of our ~ (employees|customers|users|staff),
         (somebody|someone|stranger|hacker) ~ (signed in|logged in|changed my password|in my account), jemand ~ (in meinem konto|mein
-        passwort), nobody can work, niemand kann arbeiten, everything is down, alles steht still, datenschutzverletzung
+        passwort), nobody can work, niemand kann arbeiten, everything is down, alles steht still, datenschutzverletzung, (all|none) of our
+        ~ (stores|shops|branches|sites|teams|terminals), all our ~ (stores|shops|branches|customers|users|terminals|employees|sites),
+        (took|taken) over my account, completely down, signed in as me, totally down, nichts geht mehr
     """
 )
 HIGH_WORDS = phrases(
     """
-        urgent, urgently, urgency, asap, as soon as possible, immediately, right away, right now, emergency, at once, dringend, eilig,
-        eilt, sofort, umgehend, schnellstmöglich, so schnell wie möglich, unverzüglich, notfall, (by|before|until)
+        urgent, urgently, urgency, asap, as soon as possible, immediately, right away, right now, emergency, dringend, eilig, eilt,
+        sofort, umgehend, schnellstmöglich, so schnell wie möglich, unverzüglich, notfall, (by|before|until)
         (tonight|tomorrow|noon|monday|tuesday|wednesday|thursday|friday|end of day), by today, before today ends,
         (today|tonight|tomorrow|this week|this morning) ~ (deadline|due|at the latest), needs? it (today|tomorrow|this week), (must|has
         to|have to|need) ~ (today|tonight|tomorrow|this week), (bis|noch) (heute|morgen|montag|dienstag|mittwoch|donnerstag|freitag),
@@ -403,7 +469,7 @@ HIGH_WORDS = phrases(
         (present|presentation|meeting|exam|flight), locked out ~ (client|present|presentation|meeting), present ~ noon, at noon, before
         (5|6|noon|midnight|the weekend), collections, (502|503|504|500) for, about half of our, fix today, depends on it, zeitkritisch,
         time critical, as quickly as possible, so bald wie möglich, dringende*, final notice, today at the latest, spätestens
-        (heute|morgen)
+        (heute|morgen), urgent*, by tomorrow, audit
     """
 )
 LOW_WORDS = phrases(
@@ -415,6 +481,8 @@ LOW_WORDS = phrases(
         opening hours, geöffnet, head office, apply for, partnership, sponsor, journalist, telefonnummer, do you (deliver|ship) to,
         parking, charity, open on, are you vacanc*, wondering if, are you hiring, student, just wanted to say, dark mode, any chance of,
         some day, do you have a branch, ladengeschäft, presseanfrage, your new advert, can school classes, hat keine eile, kein grund zur
-        eile, no need to hurry, when you get a chance, general enquiry, out of curiosity
+        eile, no need to hurry, when you get a chance, general enquiry, out of curiosity, no need to answer today, suggest, internships,
+        thanks a lot, großes lob, easter, reseller, climate, deliver on, filiale in, book a room, your building, thank you so much, very
+        kind
     """
 )

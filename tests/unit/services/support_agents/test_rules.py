@@ -24,10 +24,11 @@ from services.support_agents.words import Language
 LABELLED = Path(__file__).resolve().parents[3] / "data" / "labelled_requests.jsonl"
 LOW_CONFIDENCE = 0.6  # REQ-30: below it a human decides
 
-# A little below what was measured; the vocabulary was made with the requests of `build` in view, and never with those of `held_out`.
-FLOORS = {"build": 0.97, "held_out": 0.70}
-CATEGORY_FLOORS = {"build": 0.90, "held_out": 0.40}
-PRIORITY_FLOORS = {"build": 0.95, "held_out": 0.80}
+# A little below what was measured. The vocabulary was made with the requests of `build` in view; those of `held_out` were written when it
+# was final, and measured once: 0.796 overall, 0.667 in the weakest category.
+FLOORS = {"build": 0.97, "held_out": 0.75}
+CATEGORY_FLOORS = {"build": 0.94, "held_out": 0.60}
+PRIORITY_FLOORS = {"build": 0.95, "held_out": 0.85}
 CONFIDENT_FLOORS = {"build": 0.97, "held_out": 0.80}
 
 categories = st.sampled_from(Category)
@@ -251,6 +252,16 @@ def test_search_terms_leave_out_addresses_links_and_long_numbers() -> None:
     )
     assert "invoice" in terms
     assert not [term for term in terms if any(char.isdigit() for char in term) or "example" in term]
+
+
+@pytest.mark.parametrize(
+    "message", ["a" * 10_000, "1" * 10_000, "1 " * 5_000, "a1" * 5_000, "@" * 10_000, "not " * 2_500, "12345a" * 1_600]
+)
+@pytest.mark.timeout(5)
+def test_no_message_takes_long(message: str) -> None:
+    assert classified(message).confidence < LOW_CONFIDENCE
+    assert search_terms(message, Category.GENERAL) == ("general",)
+    assert answer(message, Category.GENERAL, [], None).sources == ()
 
 
 def test_without_a_telling_word_the_category_is_looked_up() -> None:
