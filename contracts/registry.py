@@ -6,10 +6,18 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
+from contracts.agents import commands as agents_commands
+from contracts.agents import events as agents_events
+from contracts.customers import commands as customers_commands
+from contracts.customers import events as customers_events
 from contracts.message import Command, Event, Message
 from contracts.rejections import CommandRejected, rejected_type
 from contracts.requests import commands as requests_commands
 from contracts.requests import events as requests_events
+from contracts.tasks import commands as tasks_commands
+from contracts.tasks import events as tasks_events
+from contracts.tenants import commands as tenants_commands
+from contracts.tenants import events as tenants_events
 from contracts.topics import CONTEXTS
 
 M = TypeVar("M", bound=Message)
@@ -25,8 +33,11 @@ def by_type_name(classes: Iterable[type[M]]) -> Mapping[str, type[M]]:
     return MappingProxyType(found)
 
 
-COMMANDS: Mapping[str, type[Command]] = by_type_name([*requests_commands.COMMANDS])
-EVENTS: Mapping[str, type[Event]] = by_type_name([*requests_events.EVENTS])
+_COMMANDS = (requests_commands, tasks_commands, agents_commands, customers_commands, tenants_commands)
+_EVENTS = (requests_events, tasks_events, agents_events, customers_events, tenants_events)
+
+COMMANDS: Mapping[str, type[Command]] = by_type_name([each for module in _COMMANDS for each in module.COMMANDS])
+EVENTS: Mapping[str, type[Event]] = by_type_name([each for module in _EVENTS for each in module.EVENTS])
 REJECTIONS: Mapping[str, type[Event]] = MappingProxyType({rejected_type(context): CommandRejected for context in CONTEXTS})
 
 

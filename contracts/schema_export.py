@@ -6,10 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from contracts.agents import examples as agents_examples
+from contracts.customers import examples as customers_examples
 from contracts.message import Command, Message
 from contracts.registry import COMMANDS, EVENTS, REJECTIONS
 from contracts.rejections import CommandRejected
 from contracts.requests import examples as requests_examples
+from contracts.tasks import examples as tasks_examples
+from contracts.tenants import examples as tenants_examples
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -23,7 +27,14 @@ _REJECTED_EXAMPLE: Mapping[str, Any] = {
     "message": "Only a pending request can be triaged.",
     "details": {"rule": "triage_requires_pending", "status": "completed"},
 }
-EXAMPLES: Mapping[type[Message], Mapping[str, Any]] = {**requests_examples.EXAMPLES, CommandRejected: _REJECTED_EXAMPLE}
+EXAMPLES: Mapping[type[Message], Mapping[str, Any]] = {
+    **requests_examples.EXAMPLES,
+    **tasks_examples.EXAMPLES,
+    **agents_examples.EXAMPLES,
+    **customers_examples.EXAMPLES,
+    **tenants_examples.EXAMPLES,
+    CommandRejected: _REJECTED_EXAMPLE,
+}
 
 
 def all_messages() -> Iterator[tuple[str, type[Message]]]:

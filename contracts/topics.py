@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-CONTEXTS = ("requests",)
+from pydantic_core import from_json
+
+CONTEXTS = ("requests", "tasks", "agents", "customers", "tenants")
 HEALTH_TOPIC = "agentmesh.health.checks.v1"
 
 DEFAULT_PARTITIONS = 12
@@ -49,6 +51,29 @@ def rejections_topic(context: str) -> str:
 def dead_letters_topic(context: str) -> str:
     """Where copies of a context's parked records go; key = the record's own key."""
     return f"agentmesh.{context}.dlq.v1"
+
+
+def work_topic(kind: str) -> str:
+    """Where the tasks of one kind of agents go; what their hosts consume; key = agent id."""
+    return f"agentmesh.work.{kind}.v1"
+
+
+# These events also go to the work topic of their kind, under the agent that has or had the task.
+WORK_EVENTS = frozenset(f"agentmesh.tasks.{name}.v1" for name in ("TaskAssigned", "TaskReassigned", "TaskTimedOut", "TaskCancelled"))
+
+
+def work_route(type_name: str, data: bytes) -> tuple[str, str] | None:
+    """The work topic and key under which an event is also published; None for events that are not for hosts."""
+    if type_name not in WORK_EVENTS:
+        return None
+    fields = from_json(data)
+    agent_id = fields.get("agent_id")
+    return (work_topic(fields["kind"]), agent_id) if agent_id else None
+
+
+def work_topic_spec(kind: str, partitions: int = DEFAULT_PARTITIONS) -> TopicSpec:
+    """How a kind's work topic is made: kept for a day beyond the longest deadline."""
+    return TopicSpec(work_topic(kind), partitions, WEEK_MS + 24 * HOUR_MS, "delete", {"max.message.bytes": str(BROKER_MAX_MESSAGE_BYTES)})
 
 
 def topics(partitions: int = DEFAULT_PARTITIONS) -> tuple[TopicSpec, ...]:

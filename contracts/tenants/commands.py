@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from contracts.message import Command
@@ -31,7 +31,7 @@ class CreateTenant(TenantCommand):
     type_name: ClassVar[str] = "agentmesh.tenants.CreateTenant.v1"
 
     name: TenantName
-    settings: TenantSettings = TenantSettings()
+    settings: TenantSettings = Field(default_factory=TenantSettings)
 
 
 class ChangeTenantSettings(TenantCommand):

@@ -13,6 +13,8 @@ from infra.errors import ConfigurationError, TransientError
 
 VERIFY_SECONDS = 5.0
 UNKNOWN_TOPIC = 3
+# Copies of each partition, where there are as many brokers.
+REPLICAS = 3
 TOPIC_ALREADY_EXISTS = 36
 
 
@@ -31,7 +33,7 @@ def _new_topic(spec: TopicSpec, prefix: str, replicas: int) -> NewTopic:
     return NewTopic(prefix + spec.name, num_partitions=spec.partitions, replication_factor=replicas, topic_configs=config)
 
 
-async def create_topics(bootstrap: str, specs: Sequence[TopicSpec], prefix: str = "", replicas: int = 1) -> list[str]:
+async def create_topics(bootstrap: str, specs: Sequence[TopicSpec], prefix: str = "") -> list[str]:
     """Create the topics that do not exist yet; answers their names. Raises TransientError when the broker is away."""
     admin = await _admin(bootstrap)
     try:
@@ -39,6 +41,7 @@ async def create_topics(bootstrap: str, specs: Sequence[TopicSpec], prefix: str 
         missing = [spec for spec in specs if prefix + spec.name not in existing]
         if not missing:
             return []
+        replicas = min(REPLICAS, len((await admin.describe_cluster())["brokers"]))
         response = await admin.create_topics([_new_topic(spec, prefix, replicas) for spec in missing], timeout_ms=15_000)
         for topic, code, *message in response.topic_errors:
             if code not in (0, TOPIC_ALREADY_EXISTS):

@@ -6,10 +6,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from contracts.envelope import RecordedEvent
-from infra.read_models.base import ReadModel, RowChange
-from infra.read_models.postgres import ParkedEvent
+from infra.read_models.checkpoints import Follower, ParkedEvent
 
 ATTEMPTS = 3
 
@@ -18,7 +18,7 @@ ATTEMPTS = 3
 class Applied:
     """What a batch of events comes to: the row changes in order, and the events to park."""
 
-    changes: list[RowChange] = field(default_factory=list)
+    changes: list[Any] = field(default_factory=list)
     parked: list[ParkedEvent] = field(default_factory=list)
     events: int = 0
 
@@ -33,7 +33,7 @@ def defect(recorded: RecordedEvent, error: Exception) -> ParkedEvent:
     return ParkedEvent(recorded, "defect", type(error).__name__, str(error), "".join(traceback.format_exception(error)), ATTEMPTS)
 
 
-def apply_events(model: ReadModel, events: Iterable[RecordedEvent], parked_aggregates: set[str]) -> Applied:
+def apply_events(model: Follower, events: Iterable[RecordedEvent], parked_aggregates: set[str]) -> Applied:
     """The row changes of new events. `parked_aggregates` grows by those that fail here."""
     applied = Applied()
     for recorded in events:
@@ -48,7 +48,7 @@ def apply_events(model: ReadModel, events: Iterable[RecordedEvent], parked_aggre
     return applied
 
 
-def _attempts(model: ReadModel, recorded: RecordedEvent, changes: list[RowChange]) -> Exception | None:
+def _attempts(model: Follower, recorded: RecordedEvent, changes: list[Any]) -> Exception | None:
     last: Exception | None = None
     for _ in range(ATTEMPTS):
         try:

@@ -4,23 +4,27 @@ projection worker."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiokafka import TopicPartition
 
+from contracts.envelope import RecordedEvent
 from contracts.partitioning import partition_for
-from infra.event_store.base import EventStore
-from infra.read_models.postgres import Checkpoint, ReadModelWriter
+from infra.read_models.checkpoints import Checkpoint, CheckpointWriter, Follower
 from infra.read_models.saving import apply_and_save
 
 logger = logging.getLogger(__name__)
 
 PAGE = 2_000
 
+ReadPage = Callable[[int, int], Awaitable[tuple[list[RecordedEvent], int]]]
+"""(after, limit) -> what the store has above a position, and up to where that is complete; as `EventStore.read_events`."""
+
 
 async def catch_up(
-    writer: ReadModelWriter,
-    store: EventStore,
+    model: Follower,
+    writer: CheckpointWriter,
+    read: ReadPage,
     checkpoints: Mapping[TopicPartition, Checkpoint],
     partitions: Mapping[TopicPartition, int],
     partition_count: int,
@@ -35,10 +39,10 @@ async def catch_up(
     current = {partition: checkpoints[partition] for partition in partitions}
     by_number = {partition.partition: partition for partition in partitions}
     after = min(checkpoint.position for checkpoint in current.values())
-    logger.info("%s catches up %d partitions from position %d of the store", writer.model.name, len(current), after)
+    logger.info("%s catches up %d partitions from position %d of the store", model.name, len(current), after)
     while True:
         attempted()
-        events, complete = await store.read_events(after, PAGE)
+        events, complete = await read(after, PAGE)
         mine = []
         for event in events:
             partition = by_number.get(partition_for(event.aggregate_id.encode(), partition_count))
@@ -49,7 +53,7 @@ async def catch_up(
             partition: Checkpoint(partitions[partition] if at_head else checkpoint.next_offset, max(checkpoint.position, complete))
             for partition, checkpoint in current.items()
         }
-        await apply_and_save(writer.model, mine, current, reached, parked_aggregates, writer.save)
+        await apply_and_save(model, mine, current, reached, parked_aggregates, writer.save)
         current, after = reached, complete
         if at_head:
             return current

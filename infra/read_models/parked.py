@@ -14,7 +14,7 @@ from contracts.topics import events_topic
 from infra.errors import DataError
 from infra.postgres.pool import Database
 from infra.read_models.apply import apply_events
-from infra.read_models.postgres import ReadModelWriter
+from infra.read_models.checkpoints import CheckpointWriter, Follower, Move
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +34,16 @@ WHERE projection = %(projection)s AND context = %(context)s AND position = %(pos
 
 
 class ParkedEvents:
-    """The parked events of one read model."""
+    """The parked events of one read model or process manager."""
 
-    def __init__(self, database: Database, writer: ReadModelWriter) -> None:
+    def __init__(self, database: Database, model: Follower, writer: CheckpointWriter) -> None:
         self._database = database
+        self._model = model
         self._writer = writer
 
     async def apply_requeued(self, mine: Collection[TopicPartition], partition_count: int, prefix: str) -> int:
         """Apply requeued events of these partitions in position order; answers how many. One that fails again stops its aggregate."""
-        rows = await self._database.fetch(REQUEUED, {"projection": self._writer.model.name})
+        rows = await self._database.fetch(REQUEUED, {"projection": self._model.name})
         stopped: set[str] = set()
         done = 0
         for context, aggregate_id, position, sequence, type_name, state in rows:
@@ -58,17 +59,16 @@ class ParkedEvents:
         return done
 
     async def _apply(self, recorded: RecordedEvent) -> bool:
-        key: dict[str, Any] = {"projection": self._writer.model.name, "context": recorded.context, "position": recorded.position}
-        applied = apply_events(self._writer.model, [recorded], set())
+        key: dict[str, Any] = {"projection": self._model.name, "context": recorded.context, "position": recorded.position}
+        applied = apply_events(self._model, [recorded], set())
         if applied.parked:
             failed = applied.parked[0]
             await self._database.execute(FAILED, {**key, "type": failed.error_type, "message": failed.error_message[:2000]})
             return False
         try:
-            async with self._database.connection() as connection, connection.transaction():
-                for sql, parameters in self._writer.statements(applied.changes):
-                    await connection.execute(sql, parameters, prepare=True, binary=True)
-                await connection.execute(DELETE, key)
+            # Applied twice does no harm, so the mark may go after it.
+            await self._writer.save(Move({}, {}, applied.changes))
+            await self._database.execute(DELETE, key)
         except DataError as error:
             await self._database.execute(FAILED, {**key, "type": "DataError", "message": str(error)[:2000]})
             return False

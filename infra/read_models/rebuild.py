@@ -26,7 +26,8 @@ from infra.event_store.base import EventStore
 from infra.postgres.pool import Database, Statement
 from infra.read_models.apply import apply_events
 from infra.read_models.base import ReadModel, Table
-from infra.read_models.postgres import PARK, ParkedEvent, ReadModelWriter, create_indexes, create_tables
+from infra.read_models.checkpoints import PARK, ParkedEvent
+from infra.read_models.postgres import ReadModelWriter, create_indexes, create_tables
 
 logger = logging.getLogger(__name__)
 

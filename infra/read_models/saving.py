@@ -10,14 +10,13 @@ from aiokafka import TopicPartition
 from contracts.envelope import RecordedEvent
 from infra.errors import DataError
 from infra.read_models.apply import Applied, apply_events, defect
-from infra.read_models.base import ReadModel
-from infra.read_models.postgres import Checkpoint, Move
+from infra.read_models.checkpoints import Checkpoint, Follower, Move
 
 Save = Callable[[Move], Awaitable[None]]
 
 
 async def apply_and_save(
-    model: ReadModel,
+    model: Follower,
     events: Sequence[RecordedEvent],
     expected: Mapping[TopicPartition, Checkpoint],
     reached: Mapping[TopicPartition, Checkpoint],
@@ -36,7 +35,7 @@ async def apply_and_save(
     return applied
 
 
-async def _one_by_one(model: ReadModel, events: Sequence[RecordedEvent], parked_aggregates: set[str], save: Save) -> Applied:
+async def _one_by_one(model: Follower, events: Sequence[RecordedEvent], parked_aggregates: set[str], save: Save) -> Applied:
     """Each event by itself; rows are guarded by their version, so it does no harm to have saved some when the checkpoints cannot move."""
     whole = Applied()
     for event in events:

@@ -25,6 +25,9 @@ class Member(NamedTuple):
 
 DEFAULT_FLEET = (
     Member("requests", ("requests",), 1),
+    Member("tasks", ("tasks",), 1),
+    # The small contexts share a process; each can have its own: agentmesh run customers.
+    Member("directory", ("agents", "customers", "tenants"), 1),
     Member("relay", ("relay",), 1),
     Member("projections", ("projections",), 1),
 )

@@ -19,6 +19,10 @@ PROJECTIONS = "projections"
 # name -> the module whose `build(settings, telemetry)` makes the worker
 BUILDERS: Mapping[str, str] = {
     "requests": "services.requests.worker",
+    "tasks": "services.tasks.worker",
+    "agents": "services.agents.worker",
+    "customers": "services.customers.worker",
+    "tenants": "services.tenants.worker",
     "relay": "services.relay.worker",
 }
 

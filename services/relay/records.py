@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from contracts.envelope import decode_stored, event_headers
-from contracts.topics import dead_letters_topic, events_topic, rejections_topic
+from contracts.topics import WORK_EVENTS, dead_letters_topic, events_topic, rejections_topic, work_route
 from infra.event_store.base import DeadLetter, LogEntry
 from infra.kafka.producer import BATCH_BYTES, OutgoingRecord
 
@@ -24,7 +24,11 @@ def outgoing_records(context: str, entries: Sequence[LogEntry], prefix: str) -> 
             continue
         metadata, data = decode_stored(entry.type_name, entry.aggregate_id, entry.state)
         topic = events if entry.kind == "event" else rejections
-        yield OutgoingRecord(topic, entry.aggregate_id.encode(), data, event_headers(metadata, entry.version, entry.position))
+        headers = event_headers(metadata, entry.version, entry.position)
+        yield OutgoingRecord(topic, entry.aggregate_id.encode(), data, headers)
+        if entry.type_name in WORK_EVENTS and (route := work_route(entry.type_name, data)) is not None:
+            work, agent_id = route
+            yield OutgoingRecord(prefix + work, agent_id.encode(), data, headers)
 
 
 def dead_letter_record(topic: str, letter: DeadLetter) -> OutgoingRecord:

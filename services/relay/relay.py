@@ -23,6 +23,7 @@ from infra.telemetry.telemetry import Telemetry
 from infra.telemetry.tracing import MAX_LINKS
 from services.relay.records import outgoing_records
 from services.relay.settings import RelaySettings
+from services.relay.work_topics import WorkTopics
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class ContextRelay:
         telemetry: Telemetry,
         topic_prefix: str,
         attempted: Callable[[], None],
+        work_topics: WorkTopics,
     ) -> None:
         self.context = store.context
         self._store = store
@@ -48,6 +50,7 @@ class ContextRelay:
         self._telemetry = telemetry
         self._prefix = topic_prefix
         self._attempted = attempted
+        self._work_topics = work_topics
         self._ahead: asyncio.Task[list[LogEntry]] | None = None
         self._failures = 0
 
@@ -107,6 +110,7 @@ class ContextRelay:
             with self._telemetry.tracing.batch_span(
                 "send", self.context, links=self._links(page), attributes={"messaging.batch.message_count": len(page)}, producer=True
             ):
+                await self._work_topics.make_for(page)
                 await self._publisher.publish(outgoing_records(self.context, page, self._prefix))
             leadership = await self._position.advance(leadership, last)
             self._failures = 0

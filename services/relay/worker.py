@@ -14,6 +14,7 @@ from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
 from services.relay.relay import ContextRelay
 from services.relay.settings import RelaySettings
+from services.relay.work_topics import WorkTopics
 
 
 class RelayWorker(ConnectedWorker):
@@ -36,6 +37,7 @@ class RelayWorker(ConnectedWorker):
             self.telemetry,
             settings.topic_prefix,
             self.attempted,
+            WorkTopics(settings),
         )
 
     def required_topics(self) -> Collection[str]:

@@ -80,7 +80,8 @@ def advance_first() -> None:
 
 def checkpoint_first() -> None:
     """Guard removed: the projection moves its checkpoints in a transaction of their own, before the rows."""
-    from infra.read_models.postgres import Move, ReadModelWriter
+    from infra.read_models.checkpoints import Move
+    from infra.read_models.postgres import ReadModelWriter
 
     save = ReadModelWriter.save
 

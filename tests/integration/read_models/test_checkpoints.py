@@ -11,7 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from contracts.topics import events_topic
 from infra.errors import ConfigurationError
 from infra.postgres.errors import CheckpointMoved
-from infra.read_models.postgres import Checkpoint, Move, ReadModelWriter
+from infra.read_models.checkpoints import Checkpoint, Move
+from infra.read_models.postgres import ReadModelWriter
 from infra.settings import MeshSettings
 from projections.requests.projection import REQUESTS
 from tests.mesh import Mesh, create, new_id, wait_for

@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from contracts.topics import events_topic, topics
 from infra.kafka.topics import create_topics
-from infra.runtime import projection_worker
+from infra.runtime import following_worker
 from infra.settings import MeshSettings
 from tests.mesh import Mesh, create, new_id, wait_for
 
@@ -31,7 +31,7 @@ async def all_there(mesh: Mesh, requests: list[str]) -> None:
 async def test_records_deleted_under_a_running_read_model_come_from_the_store(
     mesh_settings: MeshSettings, monkeypatch: pytest.MonkeyPatch, more: bool
 ) -> None:
-    monkeypatch.setattr(projection_worker, "WATCH_SECONDS", 60.0 if more else 0.2)
+    monkeypatch.setattr(following_worker, "WATCH_SECONDS", 60.0 if more else 0.2)
     async with Mesh(mesh_settings, partitions=1) as mesh:
         projection = mesh.projection()
         await mesh.start(mesh.requests_worker(), mesh.relay(), projection)

@@ -13,7 +13,8 @@ from contracts.requests.events import RequestCreated
 from contracts.topics import events_topic
 from infra.event_store.base import OutcomeKind
 from infra.read_models.base import Change, Insert, ReadModel
-from infra.read_models.postgres import Move, ReadModelWriter
+from infra.read_models.checkpoints import Move
+from infra.read_models.postgres import ReadModelWriter
 from infra.read_models.rebuild import Rebuild
 from infra.settings import MeshSettings
 from projections.requests.projection import REQUESTS

@@ -61,9 +61,10 @@ def test_the_tables_cannot_be_changed() -> None:
 
 
 def test_a_context_lists_its_own_messages() -> None:
-    assert set(commands_of("requests")) == set(COMMANDS)
-    assert set(events_of("requests")) == set(EVENTS)
-    assert not commands_of("tasks")
+    assert {name for context in CONTEXTS for name in commands_of(context)} == set(COMMANDS)
+    assert {name for context in CONTEXTS for name in events_of(context)} == set(EVENTS)
+    assert all(name.startswith("agentmesh.tasks.") for name in (*commands_of("tasks"), *events_of("tasks")))
+    assert not commands_of("nowhere")
     assert rejected_type("requests") not in events_of("requests")
 
 
@@ -74,8 +75,10 @@ def test_every_message_carries_tenant_and_aggregate_and_has_an_example_that_read
     example = dict(EXAMPLES[message_class])
     message = message_class.from_json(json.dumps(example).encode())
     assert message.tenant_id == "acme"
-    assert message.aggregate_id == "req-4f1c6c9e-7a41-4a5e-9f7c-1c2d3e4f5a6b"
-    assert {name: value for name, value in json.loads(message.to_json()).items() if value is not None} == example
+    assert message.aggregate_id == example["aggregate_id" if message_class is CommandRejected else message_class.aggregate_field]
+    written = {name: value for name, value in json.loads(message.to_json()).items() if value is not None}
+    assert {name: value for name, value in written.items() if name in example} == example
+    assert all(message_class.model_fields[name].default is not None for name in written.keys() - example.keys())
 
 
 @pytest.mark.parametrize("message_class", list(EVENTS.values()))

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.envelope import Metadata, command_headers, event_headers
 from contracts.registry import COMMANDS, EVENTS, REJECTIONS
-from contracts.topics import HEALTH_TOPIC, topics
+from contracts.topics import CONTEXTS, HEALTH_TOPIC, topics
 from infra.asyncapi import __main__ as command
 from infra.asyncapi import export
 from infra.asyncapi.document import build_document
@@ -66,12 +66,8 @@ def test_every_message_is_there_with_key_headers_correlation_and_payload(documen
 
 def test_the_mesh_receives_commands_and_sends_everything_else(document: dict[str, Any]) -> None:
     actions = {name: operation["action"] for name, operation in document["operations"].items()}
-    assert actions == {
-        "agentmesh.requests.commands.v1": "receive",
-        "agentmesh.requests.events.v1": "send",
-        "agentmesh.requests.rejections.v1": "send",
-        "agentmesh.requests.dlq.v1": "send",
-    }
+    kinds = {"commands": "receive", "events": "send", "rejections": "send", "dlq": "send"}
+    assert actions == {f"agentmesh.{context}.{kind}.v1": action for context in CONTEXTS for kind, action in kinds.items()}
 
 
 def references(node: Any) -> Iterator[str]:

@@ -77,7 +77,9 @@ def availability(attempts: int, calls: int = 3_000) -> tuple[float, int]:
 
     async def main() -> list[object]:
         loop = asyncio.get_running_loop()
-        protection = Protection("router", Metrics(), bulkhead=room, retry=RetryPolicy(attempts=attempts), clock=loop.time)
+        protection = Protection(
+            "router", Metrics(), bulkhead=room, retry=RetryPolicy(attempts=attempts), clock=loop.time, chance=lambda: 0.5
+        )
         return await asyncio.gather(*(protection.call(answer) for _ in range(calls)), return_exceptions=True)
 
     results = virtual_time.run(main())

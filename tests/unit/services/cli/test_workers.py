@@ -30,7 +30,7 @@ def test_what_follows_projections_names_read_models(names: list[str], plan: Proc
 
 
 def test_an_unknown_worker_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(WrongUsage, match=r"no worker 'rellay'.*requests, relay, projections"):
+    with pytest.raises(WrongUsage, match=r"no worker 'rellay'.*requests, tasks, .*relay, projections"):
         plan_of(["rellay"])
 
 
@@ -46,18 +46,30 @@ def test_every_worker_has_a_builder() -> None:
 
 
 def test_every_member_of_the_fleet_is_a_worker() -> None:
+    carried = set()
     for member in DEFAULT_FLEET:
-        assert plan_of(member.arguments)
-    assert {member.name for member in DEFAULT_FLEET} == set(worker_names())
+        plan = plan_of(member.arguments)
+        carried |= {*plan.services, *(["projections"] if plan.read_models is not None else [])}
+    assert carried == set(worker_names())
 
 
 def test_replicas_are_counted_from_texts() -> None:
-    assert replica_counts([]) == {"requests": 1, "relay": 1, "projections": 1}
-    assert replica_counts(["requests=3, relay=0", "projections=2"]) == {"requests": 3, "relay": 0, "projections": 2}
+    ones = {member.name: 1 for member in DEFAULT_FLEET}
+    assert replica_counts([]) == ones
+    assert replica_counts(["requests=3, relay=0", "projections=2"]) == {**ones, "requests": 3, "relay": 0, "projections": 2}
 
 
 @pytest.mark.parametrize(
-    "text", ["requests", "requests=", "requests=-1", "requests=65", "requests=²", "tasks=1", "requests=0,relay=0,projections=0"]
+    "text",
+    [
+        "requests",
+        "requests=",
+        "requests=-1",
+        "requests=65",
+        "requests=²",
+        "messages=1",
+        "requests=0,tasks=0,directory=0,relay=0,projections=0",
+    ],
 )
 def test_a_count_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(WrongUsage, match="--replicas"):
@@ -67,7 +79,7 @@ def test_a_count_that_makes_no_sense_is_refused(text: str) -> None:
 def test_replicas_are_numbered_and_know_their_servers(settings: MeshSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENTMESH_HEALTH_PORT", "8080")
     specs = replica_specs(replica_counts(["requests=2,relay=0"]), settings)
-    assert [spec.name for spec in specs] == ["requests-1", "requests-2", "projections-1"]
+    assert [spec.name for spec in specs] == ["requests-1", "requests-2", "tasks-1", "directory-1", "projections-1"]
     assert specs[1].command[-2:] == ("run", "requests")
     environment = specs[1].environment
     assert environment["AGENTMESH_REPLICA_NAME"] == "requests-2"

@@ -1,0 +1,1 @@
+"""Process managers: events in, the next commands out; they keep no state."""
