@@ -102,6 +102,7 @@ def test_a_cancelled_task_is_gone_and_the_last_one_takes_its_group_along() -> No
     assert order(tasks, 0.0) == ["a", "c"]
     add(tasks, "d")
     assert tasks.cancel(TaskId("d")) == ONE
+    assert not tasks._awake
     assert order(tasks, 0.0) == []
 
 
