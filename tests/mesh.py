@@ -165,6 +165,11 @@ class Mesh:
         await self._producer.send_and_wait(self.commands_topic, value, key=record_key, headers=record_headers, partition=partition)
         return command_id
 
+    async def send(self, topic: str, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+        """Write one record to any topic."""
+        assert self._producer is not None
+        await self._producer.send_and_wait(topic, value, key=key, headers=headers)
+
     async def publish_many(self, records: Iterable[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
         assert self._producer is not None
         waits = [await self._producer.send(self.commands_topic, value, key=key, headers=headers) for key, value, headers in records]

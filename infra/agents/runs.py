@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 
 from infra.postgres.pool import Database
 
-CLAIM = b"SELECT task_id, attempt, answer, result_type, result FROM mesh.claim_runs(%(ids)s, %(attempts)s::int[], %(host)s, %(lease)s)"
+CLAIM = b"SELECT task_id, attempt, answer, result_type, result FROM mesh.claim_runs(%(ids)s::text[], %(attempts)s::int[], %(host)s, %(lease)s)"
 RENEW = b"""
 UPDATE mesh.task_runs SET lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
-FROM unnest(%(ids)s, %(attempts)s::int[]) AS w (id, number)
+FROM unnest(%(ids)s::text[], %(attempts)s::int[]) AS w (id, number)
 WHERE task_id = w.id AND attempt = w.number AND host_id = %(host)s AND finished_at IS NULL
 RETURNING task_id, attempt
 """
 FINISH = b"""
 UPDATE mesh.task_runs SET result_type = f.type, result = f.result, finished_at = clock_timestamp()
-FROM unnest(%(ids)s, %(attempts)s::int[], %(types)s, %(results)s::jsonb[]) AS f (id, number, type, result)
+FROM unnest(%(ids)s::text[], %(attempts)s::int[], %(types)s::text[], %(results)s::jsonb[]) AS f (id, number, type, result)
 WHERE task_id = f.id AND attempt = f.number AND host_id = %(host)s AND finished_at IS NULL
 RETURNING task_id, attempt
 """
 RELEASE = b"""
-UPDATE mesh.task_runs SET lease_until = clock_timestamp() FROM unnest(%(ids)s, %(attempts)s::int[]) AS w (id, number)
+UPDATE mesh.task_runs SET lease_until = clock_timestamp() FROM unnest(%(ids)s::text[], %(attempts)s::int[]) AS w (id, number)
 WHERE task_id = w.id AND attempt = w.number AND host_id = %(host)s AND finished_at IS NULL
 """
 

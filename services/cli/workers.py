@@ -19,10 +19,12 @@ PROJECTIONS = "projections"
 # name -> the module whose `build(settings, telemetry)` makes the worker
 BUILDERS: Mapping[str, str] = {
     "requests": "services.requests.worker",
+    "requests-process": "services.requests.process_worker",
     "tasks": "services.tasks.worker",
     "agents": "services.agents.worker",
     "customers": "services.customers.worker",
     "tenants": "services.tenants.worker",
+    "dispatcher": "services.dispatcher.worker",
     "relay": "services.relay.worker",
 }
 

@@ -1,0 +1,86 @@
+"""One run of an agent: a task in, its start and its result out as commands; used by the agent host and by the test kit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from contracts.envelope import Metadata, RecordedEvent
+from contracts.tasks.commands import CompleteTask, FailTask, StartTask, TaskCommand, TimeOutTask
+from infra.agents.base import Agent, Task, TaskContext, TaskFailed
+from infra.agents.commands import envelope
+
+logger = logging.getLogger(__name__)
+
+MAX_REASON = 2_000
+
+
+class RunResult(NamedTuple):
+    """A command that a run leads to. `what` makes its id; `ends`: it is recorded before it is published, and told again after a crash."""
+
+    command: TaskCommand
+    what: str
+    ends: bool
+
+
+Tell = Callable[[RunResult], Awaitable[None]]
+
+
+async def agent_run(agent: Agent, task: Task, cancelled: asyncio.Event, tell: Tell) -> None:
+    """Run one attempt and tell how it went. Raises only CancelledError: when the run was called off, or its host stops."""
+    await tell(RunResult(StartTask(**_common(task)), "start", ends=False))
+    context = TaskContext(
+        deadline_at=task.deadline_at,
+        cancelled=cancelled,
+        logger=logging.LoggerAdapter(logger, {"task_id": task.task_id, "agent_id": task.agent_id, "subject_id": task.subject_id}),
+    )
+    await tell(RunResult(await _attempt(agent, task, context), "end", ends=True))
+
+
+async def _attempt(agent: Agent, task: Task, context: TaskContext) -> TaskCommand:
+    started = time.monotonic()
+    left = (task.deadline_at - datetime.now(UTC)).total_seconds()
+    try:
+        async with asyncio.timeout(max(left, 0)) as limit:
+            result = _object(await agent.handle(task, context))
+        duration = round((time.monotonic() - started) * 1000)
+        return CompleteTask.model_validate({**_common(task), "result": result, "usage": context.usage, "duration_ms": duration})
+    except TimeoutError as error:
+        if limit.expired():
+            # The scheduler says the same under the same id; whoever is first is heard.
+            return TimeOutTask(tenant_id=task.tenant_id, task_id=task.task_id, due_at=task.deadline_at)
+        return _failed(task, context, error)
+    except TaskFailed as error:
+        return _failed(task, context, error, reason=error.reason, final=error.final)
+    except Exception as error:
+        context.logger.exception("the agent raised")
+        return _failed(task, context, error)
+
+
+def _failed(task: Task, context: TaskContext, error: Exception, *, reason: str = "", final: bool = False) -> FailTask:
+    said = (reason or str(error)).replace("\x00", "").strip() or type(error).__name__
+    return FailTask(**_common(task), error_type=type(error).__name__, reason=said[:MAX_REASON], final=final, usage=context.usage)
+
+
+def _object(result: object) -> Mapping[str, Any]:
+    """The result as a JSON object. Raises TaskFailed for anything else: another attempt would answer the same."""
+    if isinstance(result, BaseModel):
+        return result.model_dump(mode="json")
+    if isinstance(result, Mapping):
+        return result
+    raise TaskFailed(f"the agent answered {type(result).__name__}, which is no JSON object", final=True)
+
+
+def _common(task: Task) -> dict[str, Any]:
+    return {"tenant_id": task.tenant_id, "task_id": task.task_id, "agent_id": task.agent_id, "attempt": task.attempt}
+
+
+def envelope_of(result: RunResult, task: Task, assigned: RecordedEvent, source: str) -> Metadata:
+    """The headers of a run's command."""
+    return envelope(result.command, task, result.what, assigned, source)

@@ -1,0 +1,82 @@
+"""Reads the logs of tasks and agents into the dispatcher's state, from their beginning on; run by the dispatcher worker."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from contracts.agents.events import AgentEvent
+from contracts.envelope import Metadata, decode_stored
+from contracts.rejections import CommandRejected
+from contracts.tasks.events import TaskCompleted, TaskEvent, TaskQueued, TaskReassigned
+from contracts.upcasting import decode_event
+from infra.event_store.base import EventStore, LogEntry
+from services.dispatcher.dispatch import Assignment, Dispatcher
+
+logger = logging.getLogger(__name__)
+
+AGENTS, TASKS = "agents", "tasks"
+GONE = "RESOURCE_NOT_FOUND"
+
+
+class Feed:
+    """Where each log is read to, and which assignments wait for an answer, by command id."""
+
+    def __init__(self, stores: Mapping[str, EventStore], dispatcher: Dispatcher, page_size: int) -> None:
+        self._stores = stores
+        self._dispatcher = dispatcher
+        self._page_size = page_size
+        self._position = {AGENTS: 0, TASKS: 0}
+        self.unanswered: dict[str, Assignment] = {}
+        self.causes: dict[str, Metadata] = {}
+        """Of each task that waits, the event that made it wait: what is assigned continues its trace and correlation."""
+
+    async def read_new(self, *, look_first: bool) -> int:
+        """Apply what is new in both logs, agents first; answers how many entries. `look_first` asks the cheaper question first."""
+        done = 0
+        for context in (AGENTS, TASKS):
+            store = self._stores[context]
+            if look_first and await store.head() <= self._position[context]:
+                continue
+            while page := await store.read_log(self._position[context], self._page_size):
+                for entry in page:
+                    self._apply(context, entry)
+                self._position[context] = page[-1].position
+                done += len(page)
+                if len(page) < self._page_size:
+                    break
+        return done
+
+    def _apply(self, context: str, entry: LogEntry) -> None:
+        if entry.kind == "dead_letter":
+            return
+        try:
+            metadata, data = decode_stored(entry.type_name, entry.aggregate_id, entry.state)
+            event = decode_event(entry.type_name, data)
+        except Exception:  # a broken event must not stop dispatching for all others
+            logger.exception("an event of %s at position %d cannot be read; it is left out", context, entry.position)
+            return
+        if isinstance(event, CommandRejected):
+            self._refused(event)
+        elif isinstance(event, AgentEvent):
+            self._dispatcher.apply_agent(event, entry.version)
+        elif isinstance(event, TaskEvent):
+            self._dispatcher.apply_task(event, entry.version, waiting_since(event))
+            if isinstance(event, TaskQueued | TaskReassigned):
+                self.causes[event.task_id] = metadata
+            elif isinstance(event, TaskCompleted):
+                self.causes.pop(event.task_id, None)
+
+    def _refused(self, event: CommandRejected) -> None:
+        assignment = self.unanswered.pop(event.command_id, None)
+        if assignment is not None:
+            self._dispatcher.refuse(assignment, time.monotonic(), over=event.code == GONE)
+
+
+def waiting_since(event: TaskEvent) -> float:
+    """When the task began to wait, in this process's monotonic seconds."""
+    moment = event.queued_at if isinstance(event, TaskQueued) else event.reassigned_at if isinstance(event, TaskReassigned) else None
+    waited = 0.0 if moment is None else (datetime.now(UTC) - moment).total_seconds()
+    return time.monotonic() - max(0.0, waited)
