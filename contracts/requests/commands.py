@@ -113,6 +113,14 @@ class CompleteRequest(RequestCommand):
     resolution: Resolution
 
 
+class FailRequest(RequestCommand):
+    """Give a request up that nothing can bring to its end: its retries are spent."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.FailRequest.v1"
+
+    reason: Reason
+
+
 class DeleteRequest(RequestCommand):
     """Take a request out of use. Its history stays."""
 
@@ -127,5 +135,6 @@ COMMANDS: tuple[type[RequestCommand], ...] = (
     StartResearch,
     UpdateRequest,
     CompleteRequest,
+    FailRequest,
     DeleteRequest,
 )

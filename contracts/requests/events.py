@@ -59,7 +59,16 @@ class ResearchStarted(RequestEvent):
 
     type_name: ClassVar[str] = "agentmesh.requests.ResearchStarted.v1"
 
+    message: str = ""
+    category: Category | None = None
+    priority: Priority = Priority.MEDIUM
+    metadata: JsonObject = EMPTY
+    """These four are what research needs to know, so that whoever asks for it needs no state."""
     started_at: AwareDatetime
+
+    def to_json(self) -> bytes:
+        """Without what was not known when it was recorded."""
+        return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
 
 
 class RequestUpdated(RequestEvent):
@@ -91,6 +100,15 @@ class RequestCompleted(RequestEvent):
     completed_at: AwareDatetime
 
 
+class RequestFailed(RequestEvent):
+    """The workflow could not bring the request to its end."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.RequestFailed.v1"
+
+    reason: str
+    failed_at: AwareDatetime
+
+
 class RequestDeleted(RequestEvent):
     """The request is out of use; its history stays."""
 
@@ -106,5 +124,6 @@ EVENTS: tuple[type[RequestEvent], ...] = (
     ResearchStarted,
     RequestUpdated,
     RequestCompleted,
+    RequestFailed,
     RequestDeleted,
 )

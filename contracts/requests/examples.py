@@ -10,6 +10,7 @@ from contracts.requests.commands import (
     CompleteRequest,
     CreateRequest,
     DeleteRequest,
+    FailRequest,
     StartResearch,
     TriageRequest,
     UpdateRequest,
@@ -18,6 +19,7 @@ from contracts.requests.events import (
     RequestCompleted,
     RequestCreated,
     RequestDeleted,
+    RequestFailed,
     RequestTriaged,
     RequestUpdated,
     ResearchStarted,
@@ -26,6 +28,7 @@ from contracts.requests.events import (
 _REQUEST = {"tenant_id": "acme", "request_id": "req-4f1c6c9e-7a41-4a5e-9f7c-1c2d3e4f5a6b"}
 _MESSAGE = "My invoice of May is wrong"
 _TRIAGED_REASON = "Names an invoice and asks for a correction."
+_FAILURE = "The task triage was given up after 3 attempts."
 _RESOLUTION = "The invoice of May was corrected and sent again."
 
 EXAMPLES: Mapping[type[Message], Mapping[str, Any]] = {
@@ -41,6 +44,7 @@ EXAMPLES: Mapping[type[Message], Mapping[str, Any]] = {
     StartResearch: {**_REQUEST},
     UpdateRequest: {**_REQUEST, "priority": 4, "metadata": {"order_id": "A-1002"}},
     CompleteRequest: {**_REQUEST, "resolution": _RESOLUTION},
+    FailRequest: {**_REQUEST, "reason": _FAILURE},
     DeleteRequest: {**_REQUEST, "reason": "The customer withdrew it."},
     RequestCreated: {
         **_REQUEST,
@@ -61,8 +65,16 @@ EXAMPLES: Mapping[type[Message], Mapping[str, Any]] = {
         "reason": _TRIAGED_REASON,
         "triaged_at": "2026-05-04T09:30:02Z",
     },
-    ResearchStarted: {**_REQUEST, "started_at": "2026-05-04T09:30:03Z"},
+    ResearchStarted: {
+        **_REQUEST,
+        "message": _MESSAGE,
+        "category": "billing",
+        "priority": 3,
+        "metadata": {"order_id": "A-1001"},
+        "started_at": "2026-05-04T09:30:03Z",
+    },
     RequestUpdated: {**_REQUEST, "priority": 4, "metadata": {"order_id": "A-1002"}, "updated_at": "2026-05-04T09:31:00Z"},
     RequestCompleted: {**_REQUEST, "resolution": _RESOLUTION, "completed_at": "2026-05-04T09:45:00Z"},
+    RequestFailed: {**_REQUEST, "reason": _FAILURE, "failed_at": "2026-05-04T09:45:00Z"},
     RequestDeleted: {**_REQUEST, "reason": "The customer withdrew it.", "deleted_at": "2026-05-04T10:00:00Z"},
 }

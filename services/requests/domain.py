@@ -14,6 +14,7 @@ from contracts.requests.events import (
     RequestCreated,
     RequestDeleted,
     RequestEvent,
+    RequestFailed,
     RequestTriaged,
     RequestUpdated,
     ResearchStarted,
@@ -93,6 +94,10 @@ def _completed(event: RequestCompleted) -> dict[str, Any]:
     return {"status": RequestStatus.COMPLETED, "resolution": event.resolution}
 
 
+def _failed(_: RequestFailed) -> dict[str, Any]:
+    return {"status": RequestStatus.FAILED}
+
+
 def _deleted(_: RequestDeleted) -> dict[str, Any]:
     return {"status": RequestStatus.DELETED}
 
@@ -102,5 +107,6 @@ _CHANGES: Mapping[type[RequestEvent], Callable[[Any], dict[str, Any]]] = {
     ResearchStarted: _research_started,
     RequestUpdated: _updated,
     RequestCompleted: _completed,
+    RequestFailed: _failed,
     RequestDeleted: _deleted,
 }

@@ -14,6 +14,7 @@ from contracts.requests.commands import (
     CompleteRequest,
     CreateRequest,
     DeleteRequest,
+    FailRequest,
     RequestCommand,
     StartResearch,
     TriageRequest,
@@ -24,6 +25,7 @@ from contracts.requests.events import (
     RequestCreated,
     RequestDeleted,
     RequestEvent,
+    RequestFailed,
     RequestTriaged,
     RequestUpdated,
     ResearchStarted,
@@ -33,6 +35,7 @@ from infra.runtime.base import Decide, DecisionContext
 from services.requests.domain import Request
 from services.requests.policies import (
     COMPLETION_REQUIRES_IN_PROGRESS,
+    FAILURE_REQUIRES_OPEN_REQUEST,
     REFUND_REQUIRES_MEDIUM_PRIORITY,
     REQUEST_MUST_NOT_EXIST,
     RESEARCH_REQUIRES_TRIAGED,
@@ -94,7 +97,16 @@ def start_research(request: Request | None, command: StartResearch, context: Dec
     found = _existing(request, command)
     if not TRIAGED.is_satisfied_by(found):
         raise _wrong_status(found, "Research starts on a triaged request only.", RESEARCH_REQUIRES_TRIAGED)
-    return (ResearchStarted(tenant_id=found.tenant_id, request_id=found.request_id, started_at=context.now),)
+    started = ResearchStarted(
+        tenant_id=found.tenant_id,
+        request_id=found.request_id,
+        message=found.message,
+        category=found.category,
+        priority=found.priority,
+        metadata=found.metadata,
+        started_at=context.now,
+    )
+    return (started,)
 
 
 def update_request(request: Request | None, command: UpdateRequest, context: DecisionContext) -> Events:
@@ -120,6 +132,16 @@ def complete_request(request: Request | None, command: CompleteRequest, context:
         tenant_id=found.tenant_id, request_id=found.request_id, resolution=command.resolution, completed_at=context.now
     )
     return (completed,)
+
+
+def fail_request(request: Request | None, command: FailRequest, context: DecisionContext) -> Events:
+    """Give the request up, from any state that is not final; failing it again changes nothing."""
+    found = _existing(request, command)
+    if found.status is RequestStatus.FAILED:
+        return ()
+    if not OPEN.is_satisfied_by(found):
+        raise _wrong_status(found, "Only an open request can fail.", FAILURE_REQUIRES_OPEN_REQUEST)
+    return (RequestFailed(tenant_id=found.tenant_id, request_id=found.request_id, reason=command.reason, failed_at=context.now),)
 
 
 def delete_request(request: Request | None, command: DeleteRequest, context: DecisionContext) -> Events:
@@ -174,5 +196,6 @@ DECISIONS: Mapping[type[Command], Decide] = {
     StartResearch: start_research,
     UpdateRequest: update_request,
     CompleteRequest: complete_request,
+    FailRequest: fail_request,
     DeleteRequest: delete_request,
 }

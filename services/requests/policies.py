@@ -11,6 +11,7 @@ from contracts.requests.values import FINAL_STATUSES, REFUND_RULE, Category, Pri
 TRIAGE_REQUIRES_PENDING = "triage_requires_pending"
 RESEARCH_REQUIRES_TRIAGED = "research_requires_triaged"
 COMPLETION_REQUIRES_IN_PROGRESS = "completion_requires_in_progress"
+FAILURE_REQUIRES_OPEN_REQUEST = "failure_requires_open_request"
 UPDATE_REQUIRES_OPEN_REQUEST = "update_requires_open_request"
 REQUEST_MUST_NOT_EXIST = "request_must_not_exist"
 REFUND_REQUIRES_MEDIUM_PRIORITY = REFUND_RULE

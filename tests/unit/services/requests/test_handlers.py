@@ -1,5 +1,6 @@
 """Given the events of a request, when a command comes, then these events follow or this rule refuses it."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from contracts.requests.commands import (
     CompleteRequest,
     CreateRequest,
     DeleteRequest,
+    FailRequest,
     StartResearch,
     TriageRequest,
     UpdateRequest,
@@ -21,6 +23,7 @@ from contracts.requests.events import (
     RequestCreated,
     RequestDeleted,
     RequestEvent,
+    RequestFailed,
     RequestTriaged,
     RequestUpdated,
     ResearchStarted,
@@ -41,19 +44,22 @@ TRIAGE = TriageRequest(**REQUEST, category="technical", priority=3, confidence=0
 START = StartResearch(**REQUEST)
 COMPLETE = CompleteRequest(**REQUEST, resolution="it is on its way")
 UPDATE = UpdateRequest(**REQUEST, message="where is my parcel")
+FAIL = FailRequest(**REQUEST, reason="the task triage was given up")
 DELETE = DeleteRequest(**REQUEST)
-COMMANDS_ON_EXISTING = [TRIAGE, START, COMPLETE, UPDATE, DELETE]
+COMMANDS_ON_EXISTING = [TRIAGE, START, COMPLETE, UPDATE, FAIL, DELETE]
 
 TO_PENDING = [CREATE]
 TO_TRIAGED = [*TO_PENDING, TRIAGE]
 TO_IN_PROGRESS = [*TO_TRIAGED, START]
 TO_COMPLETED = [*TO_IN_PROGRESS, COMPLETE]
+TO_FAILED = [*TO_PENDING, FAIL]
 TO_DELETED = [*TO_PENDING, DELETE]
 PATHS: dict[RequestStatus, list[Command]] = {
     RequestStatus.PENDING: TO_PENDING,
     RequestStatus.TRIAGED: TO_TRIAGED,
     RequestStatus.IN_PROGRESS: TO_IN_PROGRESS,
     RequestStatus.COMPLETED: TO_COMPLETED,
+    RequestStatus.FAILED: TO_FAILED,
     RequestStatus.DELETED: TO_DELETED,
 }
 
@@ -169,8 +175,40 @@ def test_triage_may_make_a_refund_of_a_request_with_low_priority() -> None:
 
 
 def test_research_starts_on_a_triaged_request() -> None:
-    assert decide(given(*TO_TRIAGED), START) == (ResearchStarted(**REQUEST, started_at=NOW),)
+    (started,) = decide(given(*TO_TRIAGED), START)
+    assert started == ResearchStarted(
+        **REQUEST,
+        message="where is my order",
+        category=Category.TECHNICAL,
+        priority=Priority.HIGH,
+        metadata={"order_id": "A-1"},
+        started_at=NOW,
+    )
     assert given(*TO_IN_PROGRESS).status is RequestStatus.IN_PROGRESS
+
+
+def test_research_is_told_what_the_request_says_by_now() -> None:
+    changed = UpdateRequest(**REQUEST, message="where is my parcel", priority=4, category="product", metadata={})
+    (started,) = decide(given(*TO_TRIAGED, changed), START)
+    assert isinstance(started, ResearchStarted)
+    assert (started.message, started.priority, started.category) == ("where is my parcel", Priority.CRITICAL, Category.PRODUCT)
+    assert json.loads(started.to_json())["metadata"] == {}
+
+
+def test_research_of_a_request_that_has_neither_category_nor_metadata_says_so_on_the_wire() -> None:
+    triaged = given(CREATE.model_copy(update={"metadata": {}}), TRIAGE).model_copy(update={"category": None})
+    (started,) = decide(triaged, START)
+    fields = json.loads(started.to_json())
+    assert list(fields) == ["tenant_id", "request_id", "message", "category", "priority", "metadata", "started_at"]
+    assert (fields["category"], fields["metadata"]) == (None, {})
+
+
+def test_research_that_was_recorded_before_it_told_the_request_is_read_and_written_as_it_was() -> None:
+    old = b'{"tenant_id":"test-tenant","request_id":"req-1","started_at":"2026-05-04T09:30:00Z"}'
+    event = ResearchStarted.from_json(old)
+    assert (event.message, event.category, event.priority, event.metadata) == ("", None, Priority.MEDIUM, {})
+    assert event.to_json() == old
+    assert evolve(given(*TO_TRIAGED), event) == given(*TO_IN_PROGRESS)
 
 
 def test_a_request_in_progress_completes_with_its_resolution() -> None:
@@ -186,6 +224,11 @@ def test_a_request_in_progress_completes_with_its_resolution() -> None:
         (START, {RequestStatus.TRIAGED}, "research_requires_triaged"),
         (COMPLETE, {RequestStatus.IN_PROGRESS}, "completion_requires_in_progress"),
         (UPDATE, {RequestStatus.PENDING, RequestStatus.TRIAGED, RequestStatus.IN_PROGRESS}, "update_requires_open_request"),
+        (
+            FAIL,
+            {RequestStatus.PENDING, RequestStatus.TRIAGED, RequestStatus.IN_PROGRESS, RequestStatus.FAILED},
+            "failure_requires_open_request",
+        ),
     ],
 )
 @pytest.mark.parametrize("status", [each for each in PATHS if each is not RequestStatus.DELETED])
@@ -195,7 +238,7 @@ def test_a_command_is_taken_in_its_states_and_refused_by_its_rule_in_all_others(
     request = given(*PATHS[status])
     assert request.status is status
     if status in allowed:
-        assert len(decide(request, command)) == 1
+        assert len(decide(request, command)) == (0 if (command, status) == (FAIL, RequestStatus.FAILED) else 1)
     else:
         error = refused(request, command)
         assert error.details == {"rule": rule, "status": status.value}
@@ -249,6 +292,32 @@ def test_an_update_cannot_make_a_refund_of_low_priority(category: str | None, pr
 def test_an_update_within_the_refund_rule_is_taken(change: dict[str, Any]) -> None:
     low = CreateRequest(**REQUEST, customer_id="cust-0042", message="m", category="billing", priority=1)
     assert decide(given(low), UpdateRequest(**REQUEST, **change))
+
+
+# --- fail -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [RequestStatus.PENDING, RequestStatus.TRIAGED, RequestStatus.IN_PROGRESS])
+def test_an_open_request_fails_with_the_reason(status: RequestStatus) -> None:
+    request = given(*PATHS[status])
+    assert decide(request, FAIL) == (RequestFailed(**REQUEST, reason="the task triage was given up", failed_at=NOW),)
+    failed = given(*PATHS[status], FAIL)
+    assert failed == request.model_copy(update={"status": RequestStatus.FAILED})
+
+
+@pytest.mark.parametrize("status", [RequestStatus.AWAITING_APPROVAL, RequestStatus.APPROVED])
+def test_a_request_fails_from_states_of_later_releases_too(status: RequestStatus) -> None:
+    assert decide(given(CREATE).model_copy(update={"status": status}), FAIL)
+
+
+def test_failing_a_failed_request_changes_nothing_whatever_the_reason() -> None:
+    assert decide(given(*TO_FAILED), FAIL) == ()
+    assert decide(given(*TO_FAILED), FAIL.model_copy(update={"reason": "another"})) == ()
+
+
+@pytest.mark.parametrize("command", [TRIAGE, START, COMPLETE, UPDATE])
+def test_a_failed_request_is_worked_on_no_more(command: Command) -> None:
+    assert refused(given(*TO_FAILED), command).details["status"] == "failed"
 
 
 # --- delete -----------------------------------------------------------------------------------------------------------

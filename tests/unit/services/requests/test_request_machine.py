@@ -14,6 +14,7 @@ from contracts.requests.commands import (
     CompleteRequest,
     CreateRequest,
     DeleteRequest,
+    FailRequest,
     StartResearch,
     TriageRequest,
     UpdateRequest,
@@ -67,7 +68,8 @@ class RequestMachine(RuleBasedStateMachine):
         assert after != before, "an event that changes nothing is no fact"
         if before is not None:
             assert before.tenant_id == event.tenant_id == after.tenant_id
-            assert FLOW.index(after.status) - FLOW.index(before.status) in (0, 1) or after.status is RequestStatus.DELETED
+            ends = after.status in (RequestStatus.FAILED, RequestStatus.DELETED)
+            assert ends or FLOW.index(after.status) - FLOW.index(before.status) in (0, 1)
             assert before.status not in FINAL_STATUSES or after.status is RequestStatus.DELETED
             assert before.status is not RequestStatus.DELETED
         self.state = after
@@ -112,6 +114,12 @@ class RequestMachine(RuleBasedStateMachine):
     @rule(tenant=TENANTS, resolution=MESSAGES)
     def complete(self, tenant: str, resolution: str) -> None:
         self.send(CompleteRequest(tenant_id=tenant, request_id="req-1", resolution=resolution))
+
+    @rule(tenant=TENANTS, reason=MESSAGES)
+    def fail(self, tenant: str, reason: str) -> None:
+        # Seldom while the request is young, so that most runs come to its other ends too.
+        if self.state is not None and len(self.stored) > 3:
+            self.send(FailRequest(tenant_id=tenant, request_id="req-1", reason=reason))
 
     @rule(tenant=TENANTS)
     def delete(self, tenant: str) -> None:
