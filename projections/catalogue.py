@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from infra.read_models.base import ReadModel
+from projections.deadlines.projection import DEADLINES
 from projections.requests.projection import REQUESTS
 
 
 def read_models() -> tuple[ReadModel, ...]:
     """All read models, in the order in which they are listed."""
-    return (REQUESTS,)
+    return (REQUESTS, DEADLINES)
 
 
 def read_model(name: str) -> ReadModel:

@@ -25,6 +25,7 @@ BUILDERS: Mapping[str, str] = {
     "customers": "services.customers.worker",
     "tenants": "services.tenants.worker",
     "dispatcher": "services.dispatcher.worker",
+    "scheduler": "services.scheduler.worker",
     "relay": "services.relay.worker",
 }
 

@@ -6,7 +6,6 @@ begins by reading them once.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Collection
@@ -16,11 +15,8 @@ from contracts.envelope import Metadata, command_headers
 from contracts.ids import new_command_id
 from contracts.tasks.commands import AssignTask
 from contracts.topics import commands_topic
-from infra.errors import TransientError
-from infra.kafka.producer import OutgoingRecord, PagePublisher
-from infra.postgres.leader import AdvisoryLeader
-from infra.resilience.retry import delay_ms
-from infra.runtime.connected_worker import ConnectedWorker
+from infra.kafka.producer import OutgoingRecord
+from infra.runtime.leading_worker import LeadingWorker
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
 from services.dispatcher.dispatch import Assignment, Dispatcher
@@ -34,49 +30,19 @@ SOURCE = "/agentmesh/dispatcher"
 MOST_REMEMBERED = 100_000
 
 
-class DispatcherWorker(ConnectedWorker):
+class DispatcherWorker(LeadingWorker):
     """Assigns waiting tasks to agents. Its state is in memory; whatever it forgets is in the logs."""
 
     def __init__(self, settings: MeshSettings, telemetry: Telemetry) -> None:
-        super().__init__(NAME, (TASKS, AGENTS), settings, telemetry)
         self._own = DispatcherSettings()
-        self._leader = AdvisoryLeader(settings.postgres_dsn, settings.topic_prefix + NAME)
-        self._publisher = PagePublisher(settings, settings.kafka_bootstrap, f"agentmesh-{NAME}")
-        self._ended = asyncio.Event()
-        self._ended.set()
-        self._failures = 0
+        super().__init__(NAME, (TASKS, AGENTS), settings, telemetry, leader_poll_seconds=self._own.leader_poll_seconds)
 
     def required_topics(self) -> Collection[str]:
         """Where assignments go."""
         return {commands_topic(TASKS)}
 
-    async def run(self) -> None:
-        """Lead when possible and dispatch, until `stopping` is set."""
-        self._ended.clear()
-        self.working = True
-        try:
-            while not self.stopping.is_set():
-                self.attempted()
-                try:
-                    if await self._leader.try_lead():
-                        logger.info("the dispatcher leads")
-                        await self._lead()
-                    await self.pause(self._own.leader_poll_seconds)
-                except TransientError as error:
-                    self._failures += 1
-                    self.telemetry.metrics.retries_total.labels(name=NAME).inc()
-                    logger.warning("the dispatcher starts anew: %s", error)
-                    await self.pause(delay_ms(self._failures) / 1000)
-        finally:
-            await self._leader.release()
-            await self._publisher.close()
-            self._ended.set()
-
-    async def drain(self) -> None:
-        """The page in work ends by itself; assignments that nobody heard of are made again by the next leader."""
-        await self._ended.wait()
-
-    async def _lead(self) -> None:
+    async def lead(self) -> None:
+        """Read the logs, then dispatch whatever is new."""
         own = self._own
         dispatcher = Dispatcher(
             ageing_seconds=own.ageing_seconds, answer_seconds=own.answer_seconds, refusal_pause_seconds=own.refusal_pause_seconds
@@ -88,7 +54,7 @@ class DispatcherWorker(ConnectedWorker):
             self.attempted()
             if time.monotonic() - looked > own.leader_poll_seconds:
                 looked = time.monotonic()
-                if not await self._leader.still_leads():
+                if not await self.leader.still_leads():
                     logger.warning("the dispatcher's session is gone, so it leads no more")
                     return
             news = await feed.read_new(look_first=idle > 0)
@@ -113,8 +79,8 @@ class DispatcherWorker(ConnectedWorker):
             records.append(OutgoingRecord(topic, command.task_id.encode(), command.to_json(), command_headers(metadata)))
         while len(feed.unanswered) > MOST_REMEMBERED:
             feed.unanswered.pop(next(iter(feed.unanswered)))
-        await self._publisher.publish(records)
-        self._failures = 0
+        await self.publisher.publish(records)
+        self.succeeded()
 
 
 def _metadata(command: AssignTask, cause: Metadata | None) -> Metadata:

@@ -1,0 +1,1 @@
+"""Which deadlines are open: read by the scheduler."""

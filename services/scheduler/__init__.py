@@ -1,0 +1,1 @@
+"""The scheduler: what is due becomes a command."""
