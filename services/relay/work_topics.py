@@ -42,7 +42,8 @@ def kinds_of(page: Iterable[LogEntry]) -> set[str]:
     """The kinds of agents that a page names."""
     kinds = set()
     for entry in page:
-        if entry.type_name in KINDS_FROM:
+        # A parked record has whatever type its sender gave it, and no stored event.
+        if entry.kind == "event" and entry.type_name in KINDS_FROM:
             _, data = decode_stored(entry.type_name, entry.aggregate_id, entry.state)
             kinds.add(str(from_json(data)["kind"]))
     return kinds
