@@ -23,11 +23,15 @@ class Member(NamedTuple):
     replicas: int
 
 
+BUILT_IN_AGENTS = tuple(f"services.support_agents.agents:{name}" for name in ("TriageAgent", "ResearchAgent", "ResolutionAgent"))
+
 DEFAULT_FLEET = (
     Member("requests", ("requests",), 1),
     Member("tasks", ("tasks",), 1),
     # The small contexts share a process; each can have its own: agentmesh run customers.
     Member("directory", ("agents", "customers", "tenants"), 1),
+    Member("workflow", ("requests-process", "dispatcher", "scheduler"), 1),
+    Member("agent-host", ("agent-host", *BUILT_IN_AGENTS), 1),
     Member("relay", ("relay",), 1),
     Member("projections", ("projections",), 1),
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from infra.telemetry.telemetry import Telemetry
 
 PROJECTIONS = "projections"
+AGENT_HOST = "agent-host"
 
 # name -> the module whose `build(settings, telemetry)` makes the worker
 BUILDERS: Mapping[str, str] = {
@@ -31,33 +32,53 @@ BUILDERS: Mapping[str, str] = {
 
 
 class ProcessPlan(NamedTuple):
-    """What one process carries: service workers, and read models (None: no projections, empty: all of them)."""
+    """What one process carries: service workers, read models (None: no projections, empty: all of them), and classes of agents."""
 
     services: tuple[str, ...]
     read_models: tuple[str, ...] | None
+    agents: tuple[str, ...] = ()
 
 
 def worker_names() -> tuple[str, ...]:
     """Every name that `agentmesh run` takes."""
-    return (*BUILDERS, PROJECTIONS)
+    return (*BUILDERS, AGENT_HOST, PROJECTIONS)
 
 
 def plan_of(names: Sequence[str]) -> ProcessPlan:
-    """The plan of `agentmesh run NAME…`: what follows `projections` names read models. Raises WrongUsage for an unknown worker."""
+    """The plan of `agentmesh run NAME…`: what follows `projections` names read models, what follows `agent-host` names classes of agents
+    as `module:Class`. Raises WrongUsage for an unknown worker."""
     services: list[str] = []
+    agents: list[str] = []
+    read_models: tuple[str, ...] | None = None
     for index, name in enumerate(names):
         if name == PROJECTIONS:
-            return ProcessPlan(tuple(dict.fromkeys(services)), tuple(dict.fromkeys(names[index + 1 :])))
-        if name not in BUILDERS:
+            read_models = tuple(dict.fromkeys(names[index + 1 :]))
+            break
+        if ":" in name:
+            agents.append(name)
+        elif name in BUILDERS:
+            services.append(name)
+        elif name != AGENT_HOST:
             raise WrongUsage(f"There is no worker {name!r}. Choose of: {', '.join(worker_names())}.")
-        services.append(name)
-    return ProcessPlan(tuple(dict.fromkeys(services)), None)
+    if AGENT_HOST in names and not agents:
+        raise WrongUsage("agent-host needs the agents that it carries, as module:Class.")
+    return ProcessPlan(tuple(dict.fromkeys(services)), read_models, tuple(dict.fromkeys(agents)))
 
 
 def builders(plan: ProcessPlan) -> dict[str, Callable[[MeshSettings, Telemetry], Worker]]:
     """For each worker of the process the function that builds it, in the order in which they start."""
     found = {name: import_module(BUILDERS[name]).build for name in plan.services}
+    found |= _agent_hosts(plan.agents)
     return found if plan.read_models is None else {**found, **_projections(plan.read_models)}
+
+
+def _agent_hosts(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Telemetry], Worker]]:
+    if not names:
+        return {}
+    from services.cli.agent_classes import agent_class, host_of
+
+    classes = [agent_class(name) for name in names]
+    return {f"{AGENT_HOST}.{found.kind}": partial(host_of, found) for found in classes}
 
 
 def _projections(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Telemetry], Worker]]:

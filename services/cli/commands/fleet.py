@@ -100,7 +100,9 @@ def ps(output: OutputOption = Output.TABLE) -> None:
 
 
 def run(
-    workers: Annotated[list[str], typer.Argument(metavar="WORKER...", help="requests, relay, projections [READ MODEL...]")],
+    workers: Annotated[
+        list[str], typer.Argument(metavar="WORKER...", help="requests, tasks, agent-host MODULE:CLASS..., projections [NAME...]")
+    ],
 ) -> None:
     """Run one or several workers in this process, in the foreground, as in production.
 

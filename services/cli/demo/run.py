@@ -21,11 +21,14 @@ from services.cli.demo.plan import Plan, Planned, Planner, pages
 from services.cli.demo.show import Board, Shown, Step, board, print_as_json, print_history, print_totals, print_verdict
 from services.cli.demo.watch import CONTEXT, Watch, wait_for_outcomes, watch_read_model
 from services.cli.errors import NoAnswer
+from services.cli.fleet import DEFAULT_FLEET
 from services.cli.mesh import Mesh, open_mesh
 from services.cli.output import Output, own_name, tell
 from services.cli.publishing import outgoing_command
 from services.cli.waiting import wait_until_shown
 
+# The demo shows the spine, one command after the other; agents that carried the same requests on would be in its way.
+SHOWN = ("requests", "relay", "projections")
 WAIT_SECONDS = 60.0
 PAGE_SECONDS = 0.02
 
@@ -44,7 +47,8 @@ def run_demo(requests: int, seed: int, rate: float, keep: bool, output: Output) 
     try:
         if not fleet_ran:
             tell("2. workers")
-            supervision.start_in_background(settings, [], lambda message: tell(f"  {message}"))
+            others = [f"{member.name}=0" for member in DEFAULT_FLEET if member.name not in SHOWN]
+            supervision.start_in_background(settings, others, lambda message: tell(f"  {message}"))
         ready = time.monotonic()
         tell(f"3. {requests} requests with their follow-up commands, and some that are wrong on purpose (seed {seed})")
         code = asyncio.run(_publish_and_report(Planner(settings, seed).plan(requests), rate, output))

@@ -200,12 +200,12 @@ def test_parked_events_of_a_read_model_are_listed_and_applied_again(cli: Cli, me
     assert cli("dlq", "show", "7", "--projection", "requests", "-o", "json").json["value"]["message"] == "Hello"
     assert cli("dlq", "show", "8", "--projection", "requests").code == exit_codes.NOT_FOUND
     assert cli("dlq", "list", "--projection", "odd").code == exit_codes.USAGE
-    (state,) = cli("projections", "list", "-o", "json").json
+    state = next(each for each in cli("projections", "list", "-o", "json").json if each["name"] == "requests")
     assert (state["parked"], state["state"]) == (1, "incomplete (1 parked)")
 
     assert cli("dlq", "requeue", "--all", "--projection", "requests", "--why", "mended", "-o", "json").json["marked"] == 1
     with workers(mesh_settings):
         wait_for(lambda: cli("dlq", "list", "--projection", "requests", "-o", "json").json == [])
         assert cli("requests", "show", "req-p", "--tenant", "acme", "-o", "json").json["message"] == "Hello"
-    (state,) = cli("projections", "list", "-o", "json").json
+    state = next(each for each in cli("projections", "list", "-o", "json").json if each["name"] == "requests")
     assert state["state"] == "complete"

@@ -28,7 +28,7 @@ def test_a_read_model_is_rebuilt_and_a_difference_is_refused(working: None, cli:
     case = json.dumps({"customer_id": "cust-0042", "message": "My invoice of May is wrong"})
     for number in range(4):
         assert cli("publish", "CreateRequest", case, "--key", f"req-{number}").code == 0
-    (state,) = cli("projections", "list", "-o", "json").json
+    state = next(each for each in cli("projections", "list", "-o", "json").json if each["name"] == "requests")
     assert (state["name"], state["version"], state["lag"], state["state"]) == ("requests", 1, 0, "complete")
     assert len(state["contexts"][0]["checkpoints"]) == 3
     assert "complete" in cli("projections", "list").out
@@ -56,7 +56,7 @@ def test_lag_is_counted_in_the_store(cli: Cli, mesh_settings: MeshSettings) -> N
         "SELECT 'req-' || n, 1, 'x', '', n FROM generate_series(1, 5) n",
     )
     execute(mesh_settings, "UPDATE requests.log_head SET position = 5")
-    (state,) = cli("projections", "list", "-o", "json").json
+    state = next(each for each in cli("projections", "list", "-o", "json").json if each["name"] == "requests")
     assert (state["lag"], state["lag_is_at_least"]) == (5, False)
 
 
