@@ -175,11 +175,32 @@ class Mesh:
         waits = [await self._producer.send(self.commands_topic, value, key=key, headers=headers) for key, value, headers in records]
         await asyncio.gather(*waits)
 
-    async def outcome(self, aggregate_id: str, command_id: str, seconds: float = 20.0) -> Outcome:
-        """Wait for the recorded outcome of a command."""
+    async def publish_to(
+        self, context: str, type_name: str, aggregate_id: str, payload: Mapping[str, Any], *, command_id: str | None = None, **more: Any
+    ) -> str:
+        """Publish one command of any context; answers its id."""
+        command_id = command_id or str(uuid.uuid4())
+        full_name = f"agentmesh.{context}.{type_name}.v1"
+        key, value, headers = command_record(full_name, aggregate_id, {"tenant_id": TENANT, **payload}, command_id=command_id, **more)
+        assert self._producer is not None
+        await self._producer.send_and_wait(self.topic(commands_topic(context)), value, key=key, headers=headers)
+        return command_id
+
+    async def do_in(self, context: str, type_name: str, aggregate_id: str, payload: Mapping[str, Any], **more: Any) -> Outcome:
+        """Publish a command of any context and wait for its outcome."""
+        command_id = await self.publish_to(context, type_name, aggregate_id, payload, **more)
+        return await self.outcome(aggregate_id, command_id, store=self.store_of(context))
+
+    def store_of(self, context: str) -> PostgresEventStore:
+        return PostgresEventStore(self.database, context)
+
+    async def outcome(
+        self, aggregate_id: str, command_id: str, seconds: float = 20.0, *, store: PostgresEventStore | None = None
+    ) -> Outcome:
+        """Wait for the recorded outcome of a command, one of `requests` unless another store is given."""
 
         async def look() -> Outcome | None:
-            return (await self.store.outcomes([(aggregate_id, command_id)])).get((aggregate_id, command_id))
+            return (await (store or self.store).outcomes([(aggregate_id, command_id)])).get((aggregate_id, command_id))
 
         return await wait_for(look, seconds, f"the outcome of {command_id}")
 
