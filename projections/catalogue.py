@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from infra.read_models.base import ReadModel
+from projections.agents.projection import AGENTS
 from projections.deadlines.projection import DEADLINES
 from projections.requests.projection import REQUESTS
+from projections.tasks.projection import TASKS
 
 
 def read_models() -> tuple[ReadModel, ...]:
     """All read models, in the order in which they are listed."""
-    return (REQUESTS, DEADLINES)
+    return (REQUESTS, TASKS, AGENTS, DEADLINES)
 
 
 def read_model(name: str) -> ReadModel:

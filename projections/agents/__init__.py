@@ -1,0 +1,1 @@
+"""The read model `agents`: the current state of each agent."""

@@ -1,0 +1,3 @@
+-- What a rebuild makes after the rows are in. One index for each list; ties of created_at are sorted by the reader.
+CREATE INDEX ON {schema}.agents (tenant_id, created_at DESC);
+CREATE INDEX ON {schema}.agents (tenant_id, kind, created_at DESC);

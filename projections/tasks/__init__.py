@@ -1,0 +1,1 @@
+"""The read model `tasks`: the current state of each task."""

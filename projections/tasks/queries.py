@@ -1,0 +1,138 @@
+"""Questions about tasks and their answers, from the read model; all that CLI and gateway may import of it. Every query that answers
+tasks is of one tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from infra.postgres.base import QueryPort
+
+COLUMNS = """task_id, tenant_id, task_type, kind, subject_id, status, outcome, reason, error_type, priority, agent_id, attempt,
+max_attempts, queued_at, assigned_at, started_at, completed_at, deadline_at, duration_ms, model, input_tokens, output_tokens,
+cost, version, position"""
+
+OPEN_ASSIGNMENTS = b"""
+SELECT agent_id, count(*) FROM read_tasks.tasks
+WHERE tenant_id = %(tenant)s AND agent_id = ANY (%(agents)s::text[]) AND status IN ('assigned', 'running') GROUP BY agent_id
+"""
+OLDEST_WAITING = b"""
+SELECT DISTINCT ON (kind) kind, task_id, queued_at FROM read_tasks.tasks
+WHERE tenant_id = %(tenant)s AND status = 'queued' ORDER BY kind, queued_at, task_id
+"""
+
+
+class GetTask(BaseModel):
+    """One task of a tenant."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant_id: str
+    task_id: str
+
+
+class ListTasks(BaseModel):
+    """Tasks of a tenant, newest first; what is None does not filter. `after` is the last row of the page before."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant_id: str
+    status: str | None = None
+    kind: str | None = None
+    agent_id: str | None = None
+    subject_id: str | None = None
+    limit: int = 100
+    after: tuple[datetime, str] | None = None
+
+
+class TaskView(BaseModel):
+    """A task as the read model shows it; `version` is that of the stream it reflects. See schema.sql for what belongs to which attempt."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task_id: str
+    tenant_id: str
+    task_type: str
+    kind: str
+    subject_id: str
+    status: str
+    outcome: str | None
+    reason: str | None
+    error_type: str | None
+    priority: int
+    agent_id: str | None
+    attempt: int
+    max_attempts: int
+    queued_at: datetime
+    assigned_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    deadline_at: datetime | None
+    duration_ms: int | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost: str | None
+    version: int
+    position: int
+
+
+class WaitingTask(NamedTuple):
+    """The task of a kind that was asked for first of those that wait; one that waits again after an attempt counts from then, too."""
+
+    kind: str
+    task_id: str
+    queued_at: datetime
+
+
+async def get_task(port: QueryPort, query: GetTask) -> TaskView | None:
+    """The task, or None when this tenant has none with that id."""
+    rows = await port.fetch(
+        f"SELECT {COLUMNS} FROM read_tasks.tasks WHERE task_id = %(id)s AND tenant_id = %(tenant)s".encode(),  # nosec B608
+        {"id": query.task_id, "tenant": query.tenant_id},
+    )
+    return _view(rows[0]) if rows else None
+
+
+async def list_tasks(port: QueryPort, query: ListTasks) -> list[TaskView]:
+    """A page of tasks."""
+    filters = ["tenant_id = %(tenant)s"]
+    parameters: dict[str, Any] = {"tenant": query.tenant_id, "limit": query.limit}
+    for column in ("status", "kind", "agent_id", "subject_id"):
+        wanted = getattr(query, column)
+        if wanted is not None:
+            filters.append(f"{column} = %({column})s")
+            parameters[column] = wanted
+    if query.after is not None:
+        filters.append("(queued_at, task_id) < (%(after_time)s, %(after_id)s)")
+        parameters["after_time"], parameters["after_id"] = query.after
+    rows = await port.fetch(
+        f"SELECT {COLUMNS} FROM read_tasks.tasks WHERE {' AND '.join(filters)} "  # nosec B608 - fixed fragments
+        "ORDER BY queued_at DESC, task_id DESC LIMIT %(limit)s".encode(),
+        parameters,
+    )
+    return [_view(row) for row in rows]
+
+
+async def open_assignments(port: QueryPort, tenant_id: str, agent_ids: Sequence[str]) -> dict[str, int]:
+    """How many tasks each of these agents holds now, assigned or running; an agent that holds none is not in the answer."""
+    rows = await port.fetch(OPEN_ASSIGNMENTS, {"tenant": tenant_id, "agents": list(agent_ids)})
+    return {str(agent_id): int(count) for agent_id, count in rows}
+
+
+async def oldest_waiting(port: QueryPort, tenant_id: str) -> list[WaitingTask]:
+    """For each kind of which tasks wait, the one that was asked for first."""
+    return [WaitingTask(*row) for row in await port.fetch(OLDEST_WAITING, {"tenant": tenant_id})]
+
+
+async def task_version(port: QueryPort, task_id: str) -> int:
+    """The stream version that the read model shows of a task; 0 when it has no row yet."""
+    rows = await port.fetch(b"SELECT version FROM read_tasks.tasks WHERE task_id = %(id)s", {"id": task_id})
+    return int(rows[0][0]) if rows else 0
+
+
+def _view(row: Any) -> TaskView:
+    return TaskView(**dict(zip(TaskView.model_fields, row, strict=True)))
