@@ -176,12 +176,13 @@ class Mesh:
         await asyncio.gather(*waits)
 
     async def publish_to(
-        self, context: str, type_name: str, aggregate_id: str, payload: Mapping[str, Any], *, command_id: str | None = None, **more: Any
+        self, context: str, type_name: str, aggregate_id: str, payload: Any, *, command_id: str | None = None, **more: Any
     ) -> str:
         """Publish one command of any context; answers its id."""
         command_id = command_id or str(uuid.uuid4())
         full_name = f"agentmesh.{context}.{type_name}.v1"
-        key, value, headers = command_record(full_name, aggregate_id, {"tenant_id": TENANT, **payload}, command_id=command_id, **more)
+        body = payload if isinstance(payload, bytes) else {"tenant_id": TENANT, **payload}
+        key, value, headers = command_record(full_name, aggregate_id, body, command_id=command_id, **more)
         assert self._producer is not None
         await self._producer.send_and_wait(self.topic(commands_topic(context)), value, key=key, headers=headers)
         return command_id

@@ -23,11 +23,12 @@ SELECT %(projection)s, %(topic)s, p, 0, 0 FROM unnest(%(partitions)s::int[]) AS 
 ON CONFLICT DO NOTHING
 """
 ADVANCE = b"SELECT mesh.advance_checkpoints(%(name)s, %(topics)s, %(partitions)s::int[], %(expected)s::bigint[], %(next_offsets)s::bigint[], %(positions)s::bigint[])"  # noqa: E501
+# What waits behind nothing any more (another worker applied it, or it was discarded) is applied with the next requeued ones.
 PARK = b"""
 INSERT INTO mesh.parked_events (projection, context, position, aggregate_id, sequence, type_name, state, cause, error_type, error_message, stack, attempts, status)
 VALUES (%(projection)s, %(context)s, %(position)s, %(aggregate_id)s, %(sequence)s, %(type_name)s, %(state)s, %(cause)s, %(error_type)s, %(error_message)s, %(stack)s, %(attempts)s,
         CASE WHEN %(cause)s = 'behind' THEN coalesce((SELECT b.status FROM mesh.parked_events b WHERE b.projection = %(projection)s
-             AND b.aggregate_id = %(aggregate_id)s ORDER BY b.position DESC LIMIT 1), 'parked') ELSE 'parked' END)
+             AND b.aggregate_id = %(aggregate_id)s ORDER BY b.position DESC LIMIT 1), 'requeued') ELSE 'parked' END)
 ON CONFLICT DO NOTHING
 """  # noqa: E501
 PARKED_AGGREGATES = b"SELECT DISTINCT aggregate_id FROM mesh.parked_events WHERE projection = %(projection)s"

@@ -10,7 +10,8 @@ from aiokafka import TopicPartition
 
 from contracts.envelope import RecordedEvent, decode_stored
 from contracts.partitioning import partition_for
-from contracts.topics import events_topic
+from contracts.rejections import rejected_type
+from contracts.topics import events_topic, rejections_topic
 from infra.errors import DataError
 from infra.postgres.pool import Database
 from infra.read_models.apply import apply_events
@@ -42,12 +43,14 @@ class ParkedEvents:
         self._writer = writer
 
     async def apply_requeued(self, mine: Collection[TopicPartition], partition_count: int, prefix: str) -> int:
-        """Apply requeued events of these partitions in position order; answers how many. One that fails again stops its aggregate."""
+        """Apply requeued records of these partitions in position order; answers how many. One that fails again stops its aggregate."""
         rows = await self._database.fetch(REQUEUED, {"projection": self._model.name})
         stopped: set[str] = set()
         done = 0
         for context, aggregate_id, position, sequence, type_name, state in rows:
-            partition = TopicPartition(prefix + events_topic(context), partition_for(aggregate_id.encode(), partition_count))
+            # Whoever follows the topic that it came from: that worker holds its aggregate's later records back.
+            topic = rejections_topic(context) if type_name == rejected_type(context) else events_topic(context)
+            partition = TopicPartition(prefix + topic, partition_for(aggregate_id.encode(), partition_count))
             if partition not in mine or aggregate_id in stopped:
                 continue
             metadata, data = decode_stored(type_name, aggregate_id, state)

@@ -361,5 +361,6 @@ class FollowingWorker(ConnectedWorker):
             await self._take_up_again(f"Kafka has deleted what followed in {', '.join(map(str, lost))}")
 
     async def _apply_requeued(self) -> None:
-        if await self._parked.apply_requeued(set(self._checkpoints), self.settings.partitions, self.settings.topic_prefix):
-            self._parked_aggregates = await self._writer.parked_aggregates()
+        await self._parked.apply_requeued(set(self._checkpoints), self.settings.partitions, self.settings.topic_prefix)
+        # Read again in any case: what held an aggregate back may have been applied by another worker, or discarded.
+        self._parked_aggregates = await self._writer.parked_aggregates()
