@@ -2,6 +2,7 @@
 
 from alembic import op
 
+from infra.knowledge.schema import create_knowledge
 from infra.postgres.sql_files import read_sql
 
 revision = "0002"
@@ -14,6 +15,7 @@ def upgrade() -> None:
     for context in ("tasks", "agents", "customers", "tenants"):
         cursor.execute(read_sql("infra.migrations.sql", "0001_event_store.sql", context))
     cursor.execute(read_sql("infra.migrations.sql", "0002_task_runs.sql"))
+    create_knowledge(cursor)
 
 
 def downgrade() -> None:
