@@ -188,6 +188,12 @@ class Metrics:
             names.CONSUMER_LAG_SECONDS, "Age of the oldest record of a partition not yet handled.", "group", "topic", "partition"
         )
         self.rebalances_total = self._counter(names.REBALANCES_TOTAL, "Times that a group's partitions were given out anew.", "group")
+        self.effects_total = self._counter(
+            names.EFFECTS_TOTAL,
+            "Effects of agents: recorded, reused, repeated, probed, waiting for a person, failed (nothing happened), interrupted.",
+            "name",
+            "outcome",
+        )
 
     def _define_dependency_metrics(self) -> None:
         self.retries_total = self._counter(names.RETRIES_TOTAL, "Attempts repeated after a transient failure.", "name")

@@ -79,6 +79,7 @@ CONSUMER_LAG_SECONDS: Final = "agentmesh_consumer_lag_seconds"
 REBALANCES_TOTAL: Final = "agentmesh_rebalances_total"
 POOL_CONNECTIONS: Final = "agentmesh_pool_connections"
 POOL_WAITING: Final = "agentmesh_pool_waiting"
+EFFECTS_TOTAL: Final = "agentmesh_effects_total"
 
 # The value under which everything beyond a label's limit is counted.
 OTHER_LABEL: Final = "other"

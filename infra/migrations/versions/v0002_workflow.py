@@ -15,6 +15,7 @@ def upgrade() -> None:
     for context in ("tasks", "agents", "customers", "tenants"):
         cursor.execute(read_sql("infra.migrations.sql", "0001_event_store.sql", context))
     cursor.execute(read_sql("infra.migrations.sql", "0002_task_runs.sql"))
+    cursor.execute(read_sql("infra.migrations.sql", "0002_effects.sql"))
     create_knowledge(cursor)
 
 

@@ -40,6 +40,7 @@ EXPECTED = {
     "agentmesh_bulkhead_refused_total": ("counter", ("name",)),
     "agentmesh_pool_connections": ("gauge", ("pool", "state")),
     "agentmesh_pool_waiting": ("gauge", ("pool",)),
+    "agentmesh_effects_total": ("counter", ("name", "outcome")),
 }
 
 

@@ -14,7 +14,22 @@ from services.cli.errors import CommandError, NoAnswer, NotFound, Refused, Wrong
 
 ROOT = Path(__file__).resolve().parents[4]
 HELP = [sys.executable, "-m", "services.cli.main", "--help"]
-EVERY_COMMAND = ("demo", "up", "down", "ps", "run", "publish", "events", "requests", "dlq", "projections", "migrate", "doctor", "dev")
+EVERY_COMMAND = (
+    "demo",
+    "up",
+    "down",
+    "ps",
+    "run",
+    "publish",
+    "events",
+    "requests",
+    "dlq",
+    "effects",
+    "projections",
+    "migrate",
+    "doctor",
+    "dev",
+)
 
 
 def plain_environment() -> dict[str, str]:

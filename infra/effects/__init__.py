@@ -1,0 +1,1 @@
+"""What agents do to the outside world, recorded so that no attempt does again what an earlier one did."""
