@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ PAGE = 500
 IDLE_SECONDS = 0.1
 AWAY_SECONDS = 1.0
 SHOWN_DATA = 160
+HISTORY_COLUMNS = ("version", "position", "time", "event", "by", "command", "data")
 
 
 @dataclass(frozen=True)
@@ -238,22 +239,24 @@ def _print_history(
         print_json({**history, "events": [event_row(event) for event in events], "outcomes": outcomes})
         return
     print(f"{aggregate_id} in {context}: {len(events)} events, {len(outcomes)} commands\n")
-    print_table(("version", "position", "time", "event", "by", "command", "data"), list(_event_cells(events)), empty="No event.")
+    print_table(HISTORY_COLUMNS, history_cells(events, ("tenant_id", "request_id")), empty="No event.")
     print()
     columns = ("recorded", "command", "outcome", "code", "reason")
     cells = [[each["recorded_at"], each["command_id"], each["outcome"], each["code"], each["message"]] for each in outcomes]
     print_table(columns, cells, empty="No command.")
 
 
-def _event_cells(events: Sequence[RecordedEvent]) -> Iterator[list[object]]:
-    for event in events:
-        metadata = event.metadata
-        yield [
+def history_cells(events: Sequence[RecordedEvent], leave_out: Sequence[str]) -> list[list[object]]:
+    """The events of one stream as rows of HISTORY_COLUMNS, without the fields that are the same in each."""
+    return [
+        [
             event.sequence,
             f"{event.context}:{event.position}",
-            metadata.time[:23].replace("T", " "),
-            short_type(metadata.type_name),
-            f"{metadata.auth_type} {metadata.auth_id}",
-            metadata.causation_id,
-            short_data(json.loads(event.data), ("tenant_id", "request_id"), 100),
+            event.metadata.time[:23].replace("T", " "),
+            short_type(event.metadata.type_name),
+            f"{event.metadata.auth_type} {event.metadata.auth_id}",
+            event.metadata.causation_id,
+            short_data(json.loads(event.data), leave_out, 100),
         ]
+        for event in events
+    ]

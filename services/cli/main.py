@@ -9,7 +9,21 @@ import typer
 
 from infra.errors import ConfigurationError, DataError, MeshError
 from services.cli import exit_codes
-from services.cli.commands import dead_letters, demo, dev, effects, events, fleet, knowledge, operations, projections, publish, requests
+from services.cli.commands import (
+    agents,
+    dead_letters,
+    demo,
+    dev,
+    effects,
+    events,
+    fleet,
+    knowledge,
+    operations,
+    projections,
+    publish,
+    requests,
+    tasks,
+)
 from services.cli.errors import CommandError
 
 # Plain help: rich would cost a quarter of a second at every --help.
@@ -22,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-for group in (demo, fleet, publish, events, requests, knowledge, dead_letters, effects, projections, operations, dev):
+for group in (demo, fleet, publish, events, requests, tasks, agents, knowledge, dead_letters, effects, projections, operations, dev):
     group.add_to(app)
 
 

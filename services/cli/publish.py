@@ -1,10 +1,12 @@
-"""One command by hand: published, waited for, shown; the work behind `publish`."""
+"""One command by hand: published, waited for, shown; the work behind `publish` and behind every other order of the CLI."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
+from contracts.message import Command
 from infra.event_store.base import Outcome, OutcomeKind
 from infra.kafka.producer import PagePublisher
 from services.cli import exit_codes
@@ -13,6 +15,10 @@ from services.cli.mesh import Mesh, mesh_settings, open_mesh
 from services.cli.output import Output, describe_details, print_facts, print_json
 from services.cli.publishing import OutgoingCommand, command_type, complete_payload, outgoing_command, parse_payload
 from services.cli.waiting import SHOWN_VERSIONS, rejection_at, wait_for_outcome, wait_until_shown
+
+# What to do when no outcome came in time. `events show` lists outcomes, too.
+REPEAT = "repeat with --id {command_id} to wait again: it is not applied twice."
+LOOK = "see what became of it with: agentmesh events show {aggregate_id}"
 
 
 async def publish(
@@ -35,11 +41,31 @@ async def publish(
         await _send(PagePublisher(settings, settings.kafka_bootstrap, "agentmesh-cli"), outgoing)
         _show(_facts(outgoing), output)
         return exit_codes.OK
+    return await _publish_and_wait(command, payload, key=key, command_id=command_id, timeout=timeout, advice=REPEAT, output=output)
+
+
+async def order(command: type[Command], payload: Mapping[str, Any], *, tenant: str, timeout: float, output: Output) -> int:
+    """The same for a command that the CLI words itself, such as SuspendAgent of `agents suspend`. What is None is left out."""
+    given = {name: value for name, value in payload.items() if value is not None}
+    completed = complete_payload(command, given, tenant=tenant, key=None)
+    return await _publish_and_wait(command, completed, key=None, command_id=None, timeout=timeout, advice=LOOK, output=output)
+
+
+async def _publish_and_wait(
+    command: type[Command],
+    payload: Mapping[str, Any],
+    *,
+    key: str | None,
+    command_id: str | None,
+    timeout: float,
+    advice: str,
+    output: Output,
+) -> int:
     async with open_mesh() as mesh:
         outgoing = outgoing_command(mesh.settings, command, payload, key=key, command_id=command_id)
         facts = _facts(outgoing)
         await _send(PagePublisher(mesh.settings, mesh.settings.kafka_bootstrap, "agentmesh-cli"), outgoing)
-        facts |= await _wait(mesh, outgoing, timeout)
+        facts |= await _wait(mesh, outgoing, timeout, advice)
     _show(facts, output)
     return exit_codes.OK if facts["outcome"] in (OutcomeKind.EVENTS, OutcomeKind.UNCHANGED) else exit_codes.FAILED
 
@@ -60,7 +86,7 @@ def _facts(outgoing: OutgoingCommand) -> dict[str, Any]:
     }
 
 
-async def _wait(mesh: Mesh, outgoing: OutgoingCommand, timeout: float) -> dict[str, Any]:
+async def _wait(mesh: Mesh, outgoing: OutgoingCommand, timeout: float, advice: str) -> dict[str, Any]:
     began = time.monotonic()
     deadline = began + timeout
     store = mesh.stores[outgoing.context]
@@ -68,7 +94,7 @@ async def _wait(mesh: Mesh, outgoing: OutgoingCommand, timeout: float) -> dict[s
     if outcome is None:
         raise NoAnswer(
             f"No outcome of command {outgoing.command_id} within {timeout:g} s. It is on Kafka and will be handled when its worker runs "
-            f"(agentmesh ps); repeat with --id {outgoing.command_id} to wait again: it is not applied twice."
+            "(agentmesh ps); " + advice.format(command_id=outgoing.command_id, aggregate_id=outgoing.aggregate_id)
         )
     facts: dict[str, Any] = {"outcome": outcome.kind.value, "outcome_after_ms": _since(began)}
     facts |= {name: value for name, value in (("version", outcome.version), ("position", outcome.position)) if value is not None}

@@ -12,7 +12,9 @@ from contracts.rejections import CommandRejected
 from contracts.upcasting import decode_event
 from infra.event_store.base import EventStore, Outcome
 from infra.postgres.base import QueryPort
+from projections.agents.queries import agent_version
 from projections.requests.queries import request_version
+from projections.tasks.queries import task_version
 
 FIRST_WAIT_SECONDS = 0.02
 MOST_WAIT_SECONDS = 0.5
@@ -20,7 +22,11 @@ MOST_WAIT_SECONDS = 0.5
 T = TypeVar("T")
 
 # context -> the stream version that its read model shows of an aggregate
-SHOWN_VERSIONS: Mapping[str, Callable[[QueryPort, str], Awaitable[int]]] = {"requests": request_version}
+SHOWN_VERSIONS: Mapping[str, Callable[[QueryPort, str], Awaitable[int]]] = {
+    "requests": request_version,
+    "tasks": task_version,
+    "agents": agent_version,
+}
 
 
 async def poll(look: Callable[[], Awaitable[T | None]], deadline: float) -> T | None:

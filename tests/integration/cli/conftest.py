@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -72,10 +72,10 @@ def working(cli: Cli, mesh_settings: MeshSettings) -> Iterator[None]:
 
 
 @contextmanager
-def workers(settings: MeshSettings) -> Iterator[None]:
-    """Every worker in one process, as `agentmesh run` carries them; the environment is already that of the mesh."""
+def workers(settings: MeshSettings, names: Sequence[str] = WORKERS) -> Iterator[None]:
+    """These workers in one process, as `agentmesh run` carries them; the environment is already that of the mesh."""
     environment = {**os.environ, "AGENTMESH_REPLICA_NAME": "all", "AGENTMESH_POOL_MIN_SIZE": "1"}
-    command = [sys.executable, "-m", "services.cli.main", "run", *WORKERS]
+    command = [sys.executable, "-m", "services.cli.main", "run", *names]
     with (settings.home / "workers.log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

@@ -23,6 +23,8 @@ EVERY_COMMAND = (
     "publish",
     "events",
     "requests",
+    "tasks",
+    "agents",
     "dlq",
     "effects",
     "projections",
