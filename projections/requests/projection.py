@@ -13,6 +13,7 @@ from contracts.requests.events import (
     RequestCompleted,
     RequestCreated,
     RequestDeleted,
+    RequestFailed,
     RequestTriaged,
     RequestUpdated,
     ResearchStarted,
@@ -97,6 +98,11 @@ def request_completed(recorded: RecordedEvent, event: RequestCompleted) -> Seque
             completed_at=event.completed_at,
         ),
     )
+
+
+def request_failed(recorded: RecordedEvent, event: RequestFailed) -> Sequence[RowChange]:
+    """Given up; the reason is in the history."""
+    return (_change(recorded, event.request_id, event.failed_at, status=RequestStatus.FAILED.value),)
 
 
 def request_deleted(recorded: RecordedEvent, event: RequestDeleted) -> Sequence[RowChange]:
@@ -187,6 +193,7 @@ REQUESTS = ReadModel(
         ResearchStarted: research_started,
         RequestUpdated: request_updated,
         RequestCompleted: request_completed,
+        RequestFailed: request_failed,
         RequestDeleted: request_deleted,
     },
     every_event=history_row,
