@@ -111,6 +111,18 @@ class EffectClaimsSuite(EffectRuns):
         restarted = HostEffects(ledger).of_run(claim_of())
         assert await restarted.once("mail", outside.call, input=MAIL, rule=Rule.REPEAT) == {"number": 2}
 
+    async def test_a_host_started_again_refuses_what_its_earlier_self_records_late(self, ledger: EffectLedger, runs: Runs) -> None:
+        await runs.claim("task-1", 1, "host-a")
+        effect, claim = Effect("acme", "task-1", "model", 1, "{}"), claim_of()
+        await ledger.begin(effect, Rule.REPEAT, claim, "t1")
+        assert (await ledger.begin(effect, Rule.REPEAT, claim, "t2")).step is Step.REPEAT
+        for late in (Move(Status.RECORDED, "1", "call"), Move(Status.FAILED, error="late"), Move(Status.INTERRUPTED, error="late")):
+            with pytest.raises(ClaimLost):
+                await ledger.move(effect, claim, "t1", late)
+        await ledger.move(effect, claim, "t2", Move(Status.RECORDED, "2", "call"))
+        record = await only(ledger)
+        assert (record.outcome, record.error, record.calls) == ("2", None, 2)
+
     # -- at the same time ---------------------------------------------------------------------------------------------------------------
 
     async def test_one_host_asked_twice_at_once_for_the_same_effect_makes_it_once(

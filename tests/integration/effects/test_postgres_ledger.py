@@ -141,6 +141,23 @@ async def test_a_claim_is_not_taken_over_while_an_outcome_is_written_under_it(po
     await runs.end("task-1", 1)
 
 
+async def test_a_claim_is_not_taken_over_while_an_intent_is_written_under_it(pool: Database, ledger: PostgresEffectLedger) -> None:
+    """The same with an intent: else the call would be made by a host whose run is another's already."""
+    await PostgresRuns(pool).claim("task-1", 1, "host-a")
+    await ledger.begin(EFFECT, Rule.REPEAT, claim_of(), "t1")
+    await TaskRuns(pool, "host-a", 0.5).renew([Run("task-1", 1)])
+    async with pool.connection() as blocker, blocker.transaction():
+        await blocker.execute("SELECT FROM mesh.effects FOR UPDATE")
+        intent = asyncio.create_task(ledger.begin(EFFECT, Rule.REPEAT, claim_of(), "t2"))
+        await wait_for(lambda: waits_for_a_lock(pool), 5, "the intent waits")
+        await asyncio.sleep(0.5)
+        takeover = asyncio.create_task(TaskRuns(pool, "host-b", LEASE_SECONDS).claim([Run("task-1", 1)]))
+        await asyncio.sleep(0.2)
+        assert not takeover.done()
+    assert (await intent).step is Step.REPEAT
+    assert (await takeover)[Run("task-1", 1)].answer is Answer.CLAIMED
+
+
 async def test_a_record_that_waits_for_a_takeover_is_refused(pool: Database, ledger: PostgresEffectLedger) -> None:
     await PostgresRuns(pool).claim("task-1", 1, "host-a")
     await ledger.begin(EFFECT, Rule.PERSON, claim_of(), "t1")
