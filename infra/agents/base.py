@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
@@ -24,6 +24,8 @@ from contracts.ids import AgentId, TaskId, TenantId
 from contracts.json_object import EMPTY
 from contracts.requests.values import Priority
 from contracts.tasks.values import ModelUsage
+from infra.effects.base import Effects
+from infra.knowledge.base import Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,23 @@ class Task:
     input: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 
+class Memory(Protocol):
+    """What the task's tenant has written down; nobody else's."""
+
+    async def search(self, query: str, limit: int = 5) -> list[Passage]:
+        """The passages that fit best, best first. Raises TransientError when the store is away."""
+        ...
+
+
 @dataclass(slots=True)
 class TaskContext:
     """What the host gives an agent beside the task."""
 
     deadline_at: datetime
+    memory: Memory
+    """The tenant's knowledge base."""
+    effects: Effects
+    """Calls to the outside that must not be made twice: `await context.effects.once(name, call, input=…)`."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when nobody wants the result any more; the run is then also cancelled."""
     logger: Any = field(default_factory=lambda: logging.getLogger("agentmesh.agent"))

@@ -13,8 +13,10 @@ from pydantic import BaseModel
 
 from contracts.envelope import Metadata, RecordedEvent
 from contracts.tasks.commands import CompleteTask, FailTask, StartTask, TaskCommand, TimeOutTask
-from infra.agents.base import Agent, Task, TaskContext, TaskFailed
+from infra.agents.base import Agent, Memory, Task, TaskContext, TaskFailed
 from infra.agents.commands import envelope
+from infra.effects.base import Effects
+from infra.knowledge.base import KnowledgeBase, Passage
 
 logger = logging.getLogger(__name__)
 
@@ -32,18 +34,38 @@ class RunResult(NamedTuple):
 Tell = Callable[[RunResult], Awaitable[None]]
 
 
-async def agent_run(agent: Agent, task: Task, cancelled: asyncio.Event, tell: Tell) -> None:
+async def agent_run(agent: Agent, task: Task, context: TaskContext, tell: Tell) -> None:
     """Run one attempt and tell how it went. Raises only CancelledError: when the run was called off, or its host stops."""
     await tell(RunResult(StartTask(**_common(task)), "start", ends=False))
-    context = TaskContext(
+    await tell(RunResult(await attempt(agent, task, context), "end", ends=True))
+
+
+def context_of(task: Task, memory: Memory, effects: Effects, cancelled: asyncio.Event | None = None) -> TaskContext:
+    """What the agent gets beside the task."""
+    names = {"task_id": task.task_id, "agent_id": task.agent_id, "subject_id": task.subject_id}
+    return TaskContext(
         deadline_at=task.deadline_at,
-        cancelled=cancelled,
-        logger=logging.LoggerAdapter(logger, {"task_id": task.task_id, "agent_id": task.agent_id, "subject_id": task.subject_id}),
+        memory=memory,
+        effects=effects,
+        cancelled=cancelled or asyncio.Event(),
+        logger=logging.LoggerAdapter(logger, names),
     )
-    await tell(RunResult(await _attempt(agent, task, context), "end", ends=True))
 
 
-async def _attempt(agent: Agent, task: Task, context: TaskContext) -> TaskCommand:
+class TenantMemory:
+    """The part of a knowledge base that one tenant sees."""
+
+    def __init__(self, knowledge: KnowledgeBase, tenant_id: str) -> None:
+        self._knowledge = knowledge
+        self._tenant_id = tenant_id
+
+    async def search(self, query: str, limit: int = 5) -> list[Passage]:
+        """See the port."""
+        return await self._knowledge.search(self._tenant_id, query, limit)
+
+
+async def attempt(agent: Agent, task: Task, context: TaskContext) -> TaskCommand:
+    """The command that one attempt ends with, whatever the agent does."""
     started = time.monotonic()
     left = (task.deadline_at - datetime.now(UTC)).total_seconds()
     try:

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from infra.postgres.pool import Database
 
-CLAIM = b"SELECT task_id, attempt, answer, result_type, result FROM mesh.claim_runs(%(ids)s::text[], %(attempts)s::int[], %(host)s, %(lease)s)"
+CLAIM = (
+    b"SELECT task_id, attempt, answer, result_type, result FROM mesh.claim_runs(%(ids)s::text[], %(attempts)s::int[], %(host)s, %(lease)s)"
+)
 RENEW = b"""
 UPDATE mesh.task_runs SET lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
 FROM unnest(%(ids)s::text[], %(attempts)s::int[]) AS w (id, number)

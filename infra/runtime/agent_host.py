@@ -24,11 +24,16 @@ from infra.agents.base import Agent
 from infra.agents.commands import task_of
 from infra.agents.offsets import ContiguousOffsets
 from infra.agents.outbox import Outgoing, RunOutbox
-from infra.agents.run import RunResult, agent_run, envelope_of
+from infra.agents.run import RunResult, TenantMemory, agent_run, context_of, envelope_of
 from infra.agents.runs import Answer, Claim, Run, TaskRuns
+from infra.effects.base import RunClaim
+from infra.effects.once import HostEffects
+from infra.effects.postgres import PostgresEffectLedger
 from infra.kafka.producer import PagePublisher
 from infra.kafka.subscription import BatchSubscription
 from infra.kafka.topics import create_topics
+from infra.knowledge.local_embedding import LocalEmbedding
+from infra.knowledge.postgres import PostgresKnowledgeBase
 from infra.resilience.retry import Abandoned
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.settings import MeshSettings
@@ -63,6 +68,8 @@ class AgentHost(ConnectedWorker):
         self._most = most
         self._source = f"/agentmesh/agents/{agent.kind}"
         self._topic = settings.topic_prefix + work_topic(agent.kind)
+        self._knowledge = PostgresKnowledgeBase(self.database, LocalEmbedding())
+        self._effects = HostEffects(PostgresEffectLedger(self.database), telemetry.metrics, lambda: self.retry(self._over, beside=True))
         self._runs = TaskRuns(self.database, self.identity, lease_seconds)
         publisher = PagePublisher(settings, settings.kafka_bootstrap, f"agentmesh-{self.name}")
         self._outbox = RunOutbox(self._runs, publisher, settings.topic_prefix, lambda: self.retry(self._over, beside=True))
@@ -226,8 +233,10 @@ class AgentHost(ConnectedWorker):
     async def _run(self, running: _Running) -> None:
         task = task_of(running.event)
         slots = self._slots.setdefault(task.agent_id, asyncio.Semaphore(self._agent.concurrency))
+        claim = RunClaim(task.tenant_id, task.task_id, task.attempt, self.identity)
+        context = context_of(task, TenantMemory(self._knowledge, task.tenant_id), self._effects.of_run(claim), running.cancelled)
         async with slots:
-            await agent_run(self._agent, task, running.cancelled, lambda result: self._tell(running, result))
+            await agent_run(self._agent, task, context, lambda result: self._tell(running, result))
 
     async def _tell(self, running: _Running, result: RunResult) -> None:
         metadata = envelope_of(result, task_of(running.event), running.assigned, self._source)

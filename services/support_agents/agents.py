@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from contracts.requests.values import Category, Priority
 from contracts.tasks.values import ModelUsage
 from infra.agents.base import Agent, Task, TaskContext
 from services.support_agents import rules
+from services.support_agents.finding import findings
+
+PASSAGES = 8
 
 
 def _known(task: Task) -> tuple[str, Category | None, Priority, Mapping[str, Any]]:
@@ -48,7 +52,7 @@ class TriageAgent(Agent):
 
 
 class ResearchAgent(Agent):
-    """What is known about a request's subject. This release has no knowledge base yet: it says what to look for."""
+    """What the tenant's knowledge base says about a request's subject."""
 
     kind: ClassVar[str] = "research"
     capabilities: ClassVar[Mapping[str, int]] = {"research": 3}
@@ -59,6 +63,7 @@ class ResearchAgent(Agent):
         message, category, priority, metadata = _known(task)
         category = category or Category.GENERAL
         terms = rules.search_terms(message, category)
+        found = findings(await context.memory.search(message, PASSAGES)) if message.strip() else []
         _count(context)
         return {
             "message": message,
@@ -66,7 +71,7 @@ class ResearchAgent(Agent):
             "priority": int(priority),
             "metadata": dict(metadata),
             "search_terms": list(terms),
-            "findings": [],
+            "findings": [asdict(each) for each in found],
         }
 
 
@@ -80,7 +85,7 @@ class ResolutionAgent(Agent):
     async def handle(self, task: Task, context: TaskContext) -> Mapping[str, Any]:
         """The text, how sure it is, and its sources."""
         message, category, _, _ = _known(task)
-        findings = [rules.Finding(**found) for found in task.input.get("findings", ())]
-        answer = rules.answer(message, category or Category.GENERAL, findings, None)
+        found = [rules.Finding(**each) for each in task.input.get("findings", ())]
+        answer = rules.answer(message, category or Category.GENERAL, found, None)
         _count(context)
         return {"resolution": answer.text, "confidence": answer.confidence, "sources": list(answer.sources)}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 from contracts.registry import COMMANDS
+from infra.agents.testkit import handled
 from infra.settings import settings_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,3 +29,13 @@ def test_every_linked_file_exists() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_agent_of_the_readme_works_as_it_says() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = next(block for block in blocks if "class Greeter" in block)
+    check = next(block for block in blocks if "handled(Greeter()" in block)
+    names: dict[str, Any] = {"handled": handled}
+    exec(code, names)
+    exec("async def check():\n    " + check.replace("\n", "\n    "), names)
+    asyncio.run(names["check"]())

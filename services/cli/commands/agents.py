@@ -1,4 +1,4 @@
-"""`agents list | show | register | suspend | resume | drain | terminate`: agents as their read model shows them, and orders to them."""
+"""`agents list | show | run | register | suspend | resume | drain | terminate`: agents as rows show them, hosts, and orders."""
 
 from __future__ import annotations
 
@@ -45,6 +45,21 @@ def show(agent_id: IdArgument, tenant: TenantOption = "default", output: OutputO
     from services.cli import agents as work
 
     asyncio.run(work.show(tenant, agent_id, output))
+
+
+@agents.command()
+def run(
+    classes: Annotated[list[str], typer.Argument(metavar="MODULE:CLASS...", help="The agents' code, such as shop.agents:Greeter.")],
+) -> None:
+    """Run a host for these classes of agents in this process; it carries every registered agent of their kinds. SIGTERM drains."""
+    from services.cli.workers import builders, plan_of
+
+    built = builders(plan_of(["agent-host", *classes]))
+    from infra.local_stack import with_servers
+    from infra.runtime import process
+    from infra.settings import load_settings
+
+    raise typer.Exit(process.main(built, with_servers(load_settings())))
 
 
 @agents.command()
