@@ -33,8 +33,8 @@ CREATE INDEX passages_vector ON knowledge.passages USING hnsw (vector vector_cos
 -- Beyond that the index is asked, which knows no tenants: it goes on until it has found enough of this tenant's; should it give up
 -- before, as it may for a small tenant among large ones, all are compared after all.
 CREATE FUNCTION knowledge.nearest(tenant text, wanted vector, made_by text, most int, exact_below int)
-RETURNS TABLE (document_id text, number int, distance double precision) LANGUAGE plpgsql STABLE
-SET hnsw.iterative_scan = 'relaxed_order' SET hnsw.ef_search = 100 SET hnsw.max_scan_tuples = 20000
+RETURNS TABLE (document_id text, number int, distance double precision) LANGUAGE plpgsql STABLE ROWS 10
+SET hnsw.iterative_scan = 'relaxed_order' SET hnsw.ef_search = 200 SET hnsw.max_scan_tuples = 20000
 -- Only the index gives its rows in order: so it is asked, whatever the planner knows of the table.
 SET enable_sort = off
 AS $function$
