@@ -27,6 +27,7 @@ EVERY_COMMAND = (
     "agents",
     "dlq",
     "effects",
+    "knowledge",
     "projections",
     "migrate",
     "doctor",
