@@ -10,7 +10,7 @@ from infra.runtime.process import main as run_worker
 from infra.runtime.projection_worker import ProjectionWorker
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
-from projections.catalogue import read_models
+from projections.requests.projection import REQUESTS
 from services.relay.worker import build as build_relay
 from services.requests.worker import build as build_requests
 from tests.benchmarks.children import end_with_parent
@@ -27,7 +27,8 @@ def main() -> int:
     builders = {
         "requests": {"requests": build_requests},
         "relay": {"relay": build_relay},
-        "projections": {f"projections.{model.name}": partial(projection, model) for model in read_models()},
+        # The raw pipeline has one read model too.
+        "projections": {f"projections.{REQUESTS.name}": partial(projection, REQUESTS)},
     }
     return run_worker(builders[sys.argv[1]])
 
