@@ -48,8 +48,13 @@ def _kinds(mesh: Mesh, context: str | None, projection: str | None) -> dict[str,
     return {name: PostgresParkedEvents(mesh.database, projection, name) for name in chosen}
 
 
-def _one(kinds: Mapping[str, ParkedRecords]) -> tuple[str, ParkedRecords]:
-    """The only kind; positions mean something in one context only. Raises WrongUsage."""
+async def _one(kinds: Mapping[str, ParkedRecords]) -> tuple[str, ParkedRecords]:
+    """The kind that is meant: the only one, or the only one that ever parked something. Positions mean something in one context only.
+    Raises WrongUsage."""
+    if len(kinds) > 1:
+        ever = ParkedFilter(statuses=None)
+        holding = {name: records for name, records in kinds.items() if await records.find(ever, 0, 1)}
+        kinds = holding or dict(list(kinds.items())[:1])
     if len(kinds) != 1:
         raise WrongUsage(f"Positions are those of one context: give --context, one of {', '.join(kinds) or ', '.join(CONTEXTS)}.")
     return next(iter(kinds.items()))
@@ -80,7 +85,7 @@ def _cells(item: ParkedItem) -> list[object]:
 async def show(position: int, context: str | None, projection: str | None, output: Output) -> None:
     """One parked record with its error. Raises NotFound."""
     async with open_mesh() as mesh:
-        name, records = _one(_kinds(mesh, context, projection))
+        name, records = await _one(_kinds(mesh, context, projection))
         facts: dict[str, Any] | None = None
         if isinstance(records, PostgresDeadLetters):
             letter = await records.letter(position)
@@ -157,7 +162,7 @@ async def requeue_records(
 ) -> int:
     """Mark what the filter means; answers the exit code. `confirm` gets the sentence of the survey. Raises NotFound, WrongUsage."""
     async with open_mesh() as mesh:
-        name, records = _one(_kinds(mesh, context, projection))
+        name, records = await _one(_kinds(mesh, context, projection))
         limits = await bounded(records, wanted)
         found = await survey(records, limits)
         facts = {"context": name, "through": found.through, "records": found.records, "error_types": dict(found.error_types)}
@@ -233,7 +238,7 @@ async def discard(positions: Sequence[int], context: str | None, who: str | None
     by = who or operating_user()
     done: dict[int, bool] = {}
     async with open_mesh() as mesh:
-        name, _ = _one(_kinds(mesh, context, None))
+        name, _ = await _one(_kinds(mesh, context, None))
         letters = PostgresDeadLetters(mesh.database, name)
         missing = [str(position) for position in positions if await letters.letter(position) is None]
         if missing:
