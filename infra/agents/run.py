@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 
 from contracts.envelope import Metadata, RecordedEvent
 from contracts.tasks.commands import CompleteTask, FailTask, StartTask, TaskCommand, TimeOutTask
+from contracts.tasks.values import ModelUsage
+from contracts.topics import MAX_RECORD_BYTES
 from infra.agents.base import Agent, Memory, Task, TaskContext, TaskFailed
 from infra.agents.commands import envelope
 from infra.effects.base import Effects
@@ -72,7 +75,8 @@ async def attempt(agent: Agent, task: Task, context: TaskContext) -> TaskCommand
         async with asyncio.timeout(max(left, 0)) as limit:
             result = _object(await agent.handle(task, context))
         duration = round((time.monotonic() - started) * 1000)
-        return CompleteTask.model_validate({**_common(task), "result": result, "usage": context.usage, "duration_ms": duration})
+        done = CompleteTask.model_validate({**_common(task), "result": result, "usage": context.usage, "duration_ms": duration})
+        return _publishable(done)
     except TimeoutError as error:
         if limit.expired():
             # The scheduler says the same under the same id; whoever is first is heard.
@@ -86,8 +90,23 @@ async def attempt(agent: Agent, task: Task, context: TaskContext) -> TaskCommand
 
 
 def _failed(task: Task, context: TaskContext, error: Exception, *, reason: str = "", final: bool = False) -> FailTask:
-    said = (reason or str(error)).replace("\x00", "").strip() or type(error).__name__
-    return FailTask(**_common(task), error_type=type(error).__name__, reason=said[:MAX_REASON], final=final, usage=context.usage)
+    # Whatever an agent raises can be written: a failure that cannot be told would leave its task waiting for the deadline.
+    said = (reason or str(error)).replace("\x00", "").encode("utf-8", "backslashreplace").decode().strip() or type(error).__name__
+    usage = context.usage if isinstance(context.usage, ModelUsage) else None
+    return FailTask(**_common(task), error_type=type(error).__name__[:200], reason=said[:MAX_REASON], final=final, usage=usage)
+
+
+def _publishable(command: CompleteTask) -> CompleteTask:
+    """The command, if the broker and the ledger of runs can hold it. Raises TaskFailed: another attempt would answer the same."""
+    try:
+        size = len(command.to_json())
+    except (PydanticSerializationError, ValueError) as error:
+        raise TaskFailed("the agent's result cannot be written as JSON in UTF-8", final=True) from error
+    if size > MAX_RECORD_BYTES:
+        raise TaskFailed(
+            f"the agent's result has {size} bytes with its envelope, a command may have at most {MAX_RECORD_BYTES}", final=True
+        )
+    return command
 
 
 def _object(result: object) -> Mapping[str, Any]:

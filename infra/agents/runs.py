@@ -18,10 +18,11 @@ FROM unnest(%(ids)s::text[], %(attempts)s::int[]) AS w (id, number)
 WHERE task_id = w.id AND attempt = w.number AND host_id = %(host)s AND finished_at IS NULL
 RETURNING task_id, attempt
 """
+# The same result again is an answer that was lost on its way, not another result.
 FINISH = b"""
-UPDATE mesh.task_runs SET result_type = f.type, result = f.result, finished_at = clock_timestamp()
+UPDATE mesh.task_runs r SET result_type = f.type, result = f.result, finished_at = clock_timestamp()
 FROM unnest(%(ids)s::text[], %(attempts)s::int[], %(types)s::text[], %(results)s::jsonb[]) AS f (id, number, type, result)
-WHERE task_id = f.id AND attempt = f.number AND host_id = %(host)s AND finished_at IS NULL
+WHERE task_id = f.id AND attempt = f.number AND host_id = %(host)s AND (finished_at IS NULL OR (result_type, r.result) = (f.type, f.result))
 RETURNING task_id, attempt
 """
 RELEASE = b"""

@@ -104,10 +104,17 @@ class AgentHost(ConnectedWorker):
         await retry("work topic", self._make_topic)
         await retry("subscribe", self._subscription.start)
         for work in (self._outbox.run(), self._renew()):
-            self._beside.append(asyncio.create_task(work, name=f"{self.name}-beside"))
+            task = asyncio.create_task(work, name=f"{self.name}-beside")
+            task.add_done_callback(self._beside_ended)
+            self._beside.append(task)
         while not self.stopping.is_set():
             await self._commit()
             await self.pause(COMMIT_SECONDS)
+
+    def _beside_ended(self, task: asyncio.Task[None]) -> None:
+        """Without these nothing would be told, or every lease would end: the process ends, and the supervisor starts another."""
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Abandoned):
+            self.fail(RuntimeError(f"{task.get_name()} died: {error!r}"))
 
     async def _make_topic(self) -> None:
         spec = work_topic_spec(self._agent.kind, self.settings.partitions)

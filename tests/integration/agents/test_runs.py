@@ -114,6 +114,7 @@ async def test_a_result_is_recorded_once(tables: Database) -> None:
     await mine.claim([ONE])
     await mine.finish({ONE: RESULT})
     assert await mine.finish({ONE: ("agentmesh.tasks.FailTask.v1", {"reason": "late"})}) == set()
+    assert await mine.finish({ONE: RESULT}) == {ONE}, "an answer that was lost on its way"
     await mine.release([ONE])
     claims = await host(tables, "b").claim([ONE])
     assert claims[ONE].result_type == COMPLETE

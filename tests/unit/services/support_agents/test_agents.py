@@ -69,6 +69,19 @@ class Moody(Agent):
     async def failing(self, context: TaskContext) -> Any:
         raise TaskFailed("nothing to be done", final=True)
 
+    async def unwritable(self, context: TaskContext) -> Any:
+        return {"text": "\ud800"}
+
+    async def too_large(self, context: TaskContext) -> Any:
+        return {"text": "x" * 300_000}
+
+    async def with_nul(self, context: TaskContext) -> Any:
+        return {"text": "a\x00b"}
+
+    async def raising_unwritable(self, context: TaskContext) -> Any:
+        context.usage = "much"  # type: ignore[assignment]
+        raise RuntimeError("half \ud800")
+
     async def slow(self, context: TaskContext) -> Any:
         await asyncio.sleep(60)
 
@@ -99,6 +112,10 @@ async def test_a_model_is_a_result() -> None:
         ("wrong", "TaskFailed", "answered list, which is no JSON object", True),
         ("raising", "RuntimeError", "out of order", False),
         ("failing", "TaskFailed", "nothing to be done", True),
+        ("unwritable", "TaskFailed", "cannot be written as JSON", True),
+        ("too_large", "TaskFailed", "at most 262144", True),
+        ("with_nul", "ValidationError", "NUL", False),
+        ("raising_unwritable", "RuntimeError", "half \\ud800", False),
         ("late_error", "TimeoutError", "the model was slow", False),
     ],
 )
@@ -106,6 +123,7 @@ async def test_every_way_to_fail_has_its_command(mood: str, error_type: str, say
     failure = (await handled(Moody(), {"mood": mood})).failure
     assert (failure.error_type, failure.final) == (error_type, final)
     assert says in failure.reason
+    assert failure.to_json()
 
 
 async def test_an_agent_that_is_too_slow_times_out() -> None:
