@@ -64,6 +64,7 @@ LOCK := $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-index
 lock: setup      ## both lock files from pyproject.toml; ARGS="--upgrade" takes newer versions
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra local --extra dev pyproject.toml -o requirements.lock $(ARGS)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) -c requirements.lock --extra local --extra dev --extra bench pyproject.toml -o requirements-bench.lock
 
 clean:           ## remove the virtual environment, caches and reports (not a running stack: agentmesh down)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov build *.egg-info .coverage .coverage.*

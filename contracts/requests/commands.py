@@ -7,15 +7,17 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from contracts.fields import Metadata, Reason, UtcTime
-from contracts.json_object import EMPTY
+from contracts.fields import Reason, UtcTime
+from contracts.json_object import EMPTY, JsonObject
 from contracts.message import Command
 from contracts.requests.values import (
+    ActorId,
     Category,
     Confidence,
     Priority,
     PriorityOrNull,
     RequestMessage,
+    RequestMetadata,
     Resolution,
     ValidCustomerId,
     ValidPriority,
@@ -24,6 +26,7 @@ from contracts.requests.values import (
     contradicts_refund_rule,
     refund_rule_broken,
 )
+from contracts.tasks.values import ValidTaskId
 
 
 class RequestCommand(Command):
@@ -35,6 +38,14 @@ class RequestCommand(Command):
     request_id: ValidRequestId
 
 
+class StepCommand(RequestCommand):
+    """What every command has that a step of the workflow leads to."""
+
+    task_id: ValidTaskId | None = Field(
+        default=None, description="The task that led to this command. A task that is not the request's current one any more is refused."
+    )
+
+
 class CreateRequest(RequestCommand):
     """Open a support case for a customer."""
 
@@ -44,7 +55,7 @@ class CreateRequest(RequestCommand):
     message: RequestMessage
     priority: PriorityOrNull = Field(default=Priority.MEDIUM, description="1 low to 4 critical; null means 2.")
     category: Category | None = Field(default=None, description="Absent: triage assigns it.")
-    metadata: Metadata = Field(default=EMPTY, json_schema_extra={"type": ["object", "null"]})
+    metadata: RequestMetadata = Field(default=EMPTY, json_schema_extra={"type": ["object", "null"]})
     timestamp: UtcTime | None = Field(default=None, description="When the customer asked; absent: the record's timestamp.")
     thread_id: ValidThreadId | None = Field(default=None, description="Absent: derived from the request id.")
 
@@ -55,7 +66,13 @@ class CreateRequest(RequestCommand):
         return self
 
 
-class TriageRequest(RequestCommand):
+class ProcessRequest(RequestCommand):
+    """Start the workflow of a pending request again, where it seems to have been lost; one that runs is left alone."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.ProcessRequest.v1"
+
+
+class TriageRequest(StepCommand):
     """Record the result of triage: what the request is about and how urgent it is."""
 
     type_name: ClassVar[str] = "agentmesh.requests.TriageRequest.v1"
@@ -86,7 +103,7 @@ class UpdateRequest(RequestCommand):
     message: RequestMessage | None = None
     priority: ValidPriority | None = None
     category: Category | None = None
-    metadata: Metadata | None = None
+    metadata: RequestMetadata | None = None
 
     def to_json(self) -> bytes:
         """Only the given fields: an update says what it changes and nothing else."""
@@ -105,7 +122,86 @@ class UpdateRequest(RequestCommand):
         return self
 
 
-class CompleteRequest(RequestCommand):
+class RequireApproval(StepCommand):
+    """The research is done: ask for an approval where the policies want one, go on where they do not."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.RequireApproval.v1"
+
+    findings: JsonObject = Field(default=EMPTY, description="What the research found; whoever approves and whoever answers reads it.")
+
+
+class ReviewRequest(RequestCommand):
+    """Look at an open request again, because what is known of its customer has changed."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.ReviewRequest.v1"
+
+
+class ApproveRequest(RequestCommand):
+    """Approve a request that waits for it, or in advance one that is pending. The actor of the record's headers is the approver."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.ApproveRequest.v1"
+
+    reason: Reason | None = None
+
+
+class RejectRequest(RequestCommand):
+    """Reject a request that waits for an approval. The actor of the record's headers is who rejects."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.RejectRequest.v1"
+
+    reason: Reason
+
+
+class DelegateApproval(RequestCommand):
+    """Hand the decision over to another person; only that person, or one to whom it is handed on, decides then."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.DelegateApproval.v1"
+
+    to: ActorId
+    reason: Reason | None = None
+
+
+class RequestInformation(RequestCommand):
+    """Ask back before deciding."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.RequestInformation.v1"
+
+    question: Reason
+
+
+class GiveInformation(RequestCommand):
+    """Answer what was asked back."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.GiveInformation.v1"
+
+    answer: Reason
+
+
+class ApprovalDeadlineCommand(RequestCommand):
+    """A moment of a waiting approval has come. `due_at` is compared with the moment that the request holds, never with a clock."""
+
+    due_at: UtcTime
+
+
+class RemindApproval(ApprovalDeadlineCommand):
+    """The approval has been waited for long enough for a reminder."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.RemindApproval.v1"
+
+
+class EscalateApproval(ApprovalDeadlineCommand):
+    """The approval has been waited for so long that others than the delegate may decide."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.EscalateApproval.v1"
+
+
+class ExpireApproval(ApprovalDeadlineCommand):
+    """The time limit of the approval has come: the request is rejected."""
+
+    type_name: ClassVar[str] = "agentmesh.requests.ExpireApproval.v1"
+
+
+class CompleteRequest(StepCommand):
     """Close a request with its resolution."""
 
     type_name: ClassVar[str] = "agentmesh.requests.CompleteRequest.v1"
@@ -113,7 +209,7 @@ class CompleteRequest(RequestCommand):
     resolution: Resolution
 
 
-class FailRequest(RequestCommand):
+class FailRequest(StepCommand):
     """Give a request up that nothing can bring to its end: its retries are spent."""
 
     type_name: ClassVar[str] = "agentmesh.requests.FailRequest.v1"
@@ -131,9 +227,20 @@ class DeleteRequest(RequestCommand):
 
 COMMANDS: tuple[type[RequestCommand], ...] = (
     CreateRequest,
+    ProcessRequest,
     TriageRequest,
     StartResearch,
     UpdateRequest,
+    RequireApproval,
+    ReviewRequest,
+    ApproveRequest,
+    RejectRequest,
+    DelegateApproval,
+    RequestInformation,
+    GiveInformation,
+    RemindApproval,
+    EscalateApproval,
+    ExpireApproval,
     CompleteRequest,
     FailRequest,
     DeleteRequest,

@@ -11,9 +11,11 @@ from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
-from contracts.fields import SOME_TEXT
+from contracts.errors import ValidationError
+from contracts.fields import SOME_TEXT, Metadata
 from contracts.ids import CustomerId, RequestId, ThreadId
 from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL
+from contracts.money import financial_impact
 
 MAX_MESSAGE_CHARACTERS = 10_000
 REFUND_RULE = "refund_requires_medium_priority"
@@ -54,6 +56,34 @@ class RequestStatus(StrEnum):
     DELETED = "deleted"
 
 
+class ApprovalReason(StrEnum):
+    """Why a request waits for a person (REQ-20, REQ-27, REQ-32, REQ-36)."""
+
+    REFUND = "refund"
+    AMOUNT_ABOVE_THRESHOLD = "amount_above_threshold"
+    ANOTHER_CURRENCY = "another_currency"
+    UNREADABLE_AMOUNT = "unreadable_amount"
+    ESCALATED = "escalated"
+
+
+class EscalationReason(StrEnum):
+    """Why a request is escalated (REQ-30, REQ-34)."""
+
+    HIGH_PRIORITY_NEEDS_APPROVAL = "high_priority_needs_approval"
+    LOW_CONFIDENCE = "low_confidence"
+    VIP_CUSTOMER = "vip_customer"
+
+
+class DecisionKind(StrEnum):
+    """What a decision on a request was about (REQ-13)."""
+
+    TRIAGE = "triage"
+    ESCALATION = "escalation"
+    APPROVAL = "approval"
+
+
+APPROVAL_EXPIRED = "approval_expired"
+"""The reason of a rejection that nobody gave: the time limit of the approval passed."""
 FINAL_STATUSES = frozenset({RequestStatus.REJECTED, RequestStatus.COMPLETED, RequestStatus.FAILED, RequestStatus.DELETED})
 
 # --- the message: SEC-17, SEC-18 ------------------------------------------------------------------------------------
@@ -102,6 +132,16 @@ def refund_rule_broken() -> PydanticCustomError:
     )
 
 
+def check_financial_impact(metadata: Metadata) -> Metadata:
+    """Refuses metadata whose `amount` or `currency` cannot be read as money (REQ-35): it must not pass as no amount."""
+    if "amount" in metadata or "currency" in metadata:
+        try:
+            financial_impact(metadata)
+        except ValidationError as error:
+            raise PydanticCustomError("financial_impact", "{reason}", {"reason": error.message, "field": error.field}) from None
+    return metadata
+
+
 def _medium(_: None) -> Priority:
     return Priority.MEDIUM
 
@@ -148,3 +188,16 @@ ValidPriority = Annotated[Priority, _PriorityRule(nullable=False)]
 PriorityOrNull = Annotated[Priority, _PriorityRule(nullable=True)]
 Confidence = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description="How sure the decider is, 0.0 to 1.0.")]
 Resolution = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARACTERS, pattern=SOME_TEXT)]
+RequestMetadata = Annotated[
+    Metadata,
+    AfterValidator(check_financial_impact),
+    Field(
+        description="Free companion fields; at most 10000 characters as compact JSON text. `amount` (decimal text such as 99.99) and "
+        "`currency` (default USD) are the financial impact, `order_id` says what it is about."
+    ),
+]
+ActorId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL),
+    Field(description="A person or system, as `ce_authid` names it."),
+]

@@ -11,6 +11,7 @@ from contracts.message import Command
 from contracts.tenants.values import (
     ApprovalThreshold,
     ApprovalTimeLimit,
+    Approvers,
     FourEyes,
     RequestsPerMinute,
     TenantName,
@@ -42,6 +43,7 @@ class ChangeTenantSettings(TenantCommand):
     approval_threshold: ApprovalThreshold | None = None
     approval_time_limit_hours: ApprovalTimeLimit | None = None
     four_eyes: FourEyes | None = None
+    approvers: Approvers | None = None
     requests_per_minute: RequestsPerMinute | None = None
 
     def given(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class TenantCreated(TenantEvent):
     approval_threshold: Money
     approval_time_limit_hours: int
     four_eyes: bool
+    approvers: tuple[str, ...] = ()
     requests_per_minute: int
     created_at: AwareDatetime
 
@@ -38,6 +39,7 @@ class TenantSettingsChanged(TenantEvent):
     approval_threshold: Money | None = None
     approval_time_limit_hours: int | None = None
     four_eyes: bool | None = None
+    approvers: tuple[str, ...] | None = None
     requests_per_minute: int | None = None
     changed_at: AwareDatetime
 

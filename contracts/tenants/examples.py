@@ -14,6 +14,7 @@ _SETTINGS = {
     "approval_threshold": {"amount": "1000.00", "currency": "USD"},
     "approval_time_limit_hours": 72,
     "four_eyes": False,
+    "approvers": ["ada", "grace"],
     "requests_per_minute": 100,
 }
 _CHANGES = {"approval_threshold": {"amount": "250.00", "currency": "EUR"}, "four_eyes": True}

@@ -24,6 +24,8 @@ class DecisionContext(NamedTuple):
     auth_type: str
     auth_id: str
     message_id: str
+    reference: Any = None
+    """What the decision needs of other contexts, in the shape that its context declares; None where nothing was read."""
 
 
 Decide = Callable[[Any, Any, DecisionContext], tuple[Event, ...]]

@@ -20,6 +20,7 @@ class Tenant(BaseModel):
     approval_threshold: Money
     approval_time_limit_hours: int
     four_eyes: bool
+    approvers: tuple[str, ...] = ()
     requests_per_minute: int
     created_at: AwareDatetime
 
@@ -47,6 +48,7 @@ def _created(event: TenantCreated) -> Tenant:
         approval_threshold=event.approval_threshold,
         approval_time_limit_hours=event.approval_time_limit_hours,
         four_eyes=event.four_eyes,
+        approvers=event.approvers,
         requests_per_minute=event.requests_per_minute,
         created_at=event.created_at,
     )
