@@ -3,6 +3,7 @@
 DomainError
 ├── ValidationError          the command breaks its schema or a rule of its own fields      VALIDATION_ERROR
 ├── BusinessRuleViolation    the command does not fit the aggregate's state                 BUSINESS_RULE_VIOLATION
+├── ActorRequired            a decision of a person names nobody                            ACTOR_REQUIRED
 ├── ResourceNotFound         there is no such aggregate for this tenant                     RESOURCE_NOT_FOUND
 └── ConcurrencyConflict      a write against a stale expected version                       CONCURRENCY_CONFLICT
 """
@@ -53,6 +54,13 @@ class BusinessRuleViolation(DomainError):
             raise ValueError("a business rule violation names its rule")
         super().__init__(message, code="BUSINESS_RULE_VIOLATION", details={"rule": rule, **(details or {})})
         self.rule = rule
+
+
+class ActorRequired(DomainError):
+    """Whoever decides about a request has to be known: the record's headers name no actor."""
+
+    def __init__(self) -> None:
+        super().__init__("The command needs an actor: set ce_authtype and ce_authid.", code="ACTOR_REQUIRED")
 
 
 class ResourceNotFound(DomainError):

@@ -23,6 +23,10 @@ class RequestEvent(Event):
 
     request_id: RequestId
 
+    def to_json(self) -> bytes:
+        """Without what was not known when it was recorded, so that history is written as it was, whatever was added since."""
+        return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
+
 
 class RequestCreated(RequestEvent):
     """A request was opened. Holds all that its first state is made of."""
@@ -109,10 +113,6 @@ class ResearchStarted(RequestEvent):
     """The research task."""
     started_at: AwareDatetime
 
-    def to_json(self) -> bytes:
-        """Without what was not known when it was recorded."""
-        return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
-
 
 class RequestUpdated(RequestEvent):
     """Some fields changed. Only the changed ones are there; metadata is the whole new object."""
@@ -125,10 +125,6 @@ class RequestUpdated(RequestEvent):
     metadata: JsonObject | None = None
     updated_by: str | None = None
     updated_at: AwareDatetime
-
-    def to_json(self) -> bytes:
-        """Only the changed fields are written."""
-        return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
 
     def metadata_json(self) -> str | None:
         """The new metadata as JSON text; None when it stays as it was."""

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -201,3 +210,20 @@ ActorId = Annotated[
     StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL),
     Field(description="A person or system, as `ce_authid` names it."),
 ]
+
+
+class Decision(BaseModel):
+    """A decision that was taken on a request, by an agent, by the policies or by a person (REQ-13). Readers get it from the read model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    decision_id: str
+    """The id of the event that recorded it."""
+    kind: DecisionKind
+    outcome: str
+    """What was decided: the category for triage, the reasons for an escalation, `approved`, `rejected` and the like for an approval."""
+    confidence: Confidence | None = None
+    reason: str | None = None
+    decided_by: str | None = None
+    """The actor of the command that led to it."""
+    decided_at: AwareDatetime

@@ -223,6 +223,7 @@ def test_a_tenant_has_default_settings_for_what_is_not_given() -> None:
         "approval_threshold": Money("1000.00", "USD"),
         "approval_time_limit_hours": 72,
         "four_eyes": False,
+        "approvers": (),
         "requests_per_minute": 100,
     }
     some = CreateTenant.from_json(wire({**TENANT, "name": "Acme", "settings": {"four_eyes": True}}))
