@@ -6,8 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from pydantic import BaseModel
+
 from contracts.agents import examples as agents_examples
 from contracts.customers import examples as customers_examples
+from contracts.fleet import EXAMPLES as FLEET_EXAMPLES
+from contracts.fleet import FLEET_MESSAGES
 from contracts.message import Command, Message
 from contracts.registry import COMMANDS, EVENTS, REJECTIONS
 from contracts.rejections import CommandRejected
@@ -57,15 +61,15 @@ def schema_path(type_name: str) -> PurePosixPath:
 
 def message_schema(type_name: str, message_class: type[Message]) -> dict[str, Any]:
     """The schema of one message, as it is published."""
-    generated = message_class.model_json_schema(mode="validation", by_alias=True)
-    return {
-        "$schema": DIALECT,
-        "$id": f"urn:{type_name.replace('.', ':')}",
-        **generated,
-        "examples": [dict(EXAMPLES[message_class])],
-    }
+    return _schema(type_name, message_class, EXAMPLES[message_class])
+
+
+def _schema(type_name: str, model: type[BaseModel], example: Mapping[str, Any]) -> dict[str, Any]:
+    generated = model.model_json_schema(mode="validation", by_alias=True)
+    return {"$schema": DIALECT, "$id": f"urn:{type_name.replace('.', ':')}", **generated, "examples": [dict(example)]}
 
 
 def message_schemas() -> dict[PurePosixPath, dict[str, Any]]:
     """Every schema by its path under contracts/schemas."""
-    return {schema_path(name): message_schema(name, message_class) for name, message_class in all_messages()}
+    messages = {schema_path(name): message_schema(name, message_class) for name, message_class in all_messages()}
+    return messages | {schema_path(name): _schema(name, model, FLEET_EXAMPLES[model]) for name, model in FLEET_MESSAGES.items()}

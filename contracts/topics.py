@@ -9,6 +9,7 @@ from pydantic_core import from_json
 
 CONTEXTS = ("requests", "tasks", "agents", "customers", "tenants")
 HEALTH_TOPIC = "agentmesh.health.checks.v1"
+FLEET_TOPIC = "agentmesh.fleet.v1"
 
 DEFAULT_PARTITIONS = 12
 MAX_RECORD_BYTES = 262_144
@@ -76,10 +77,16 @@ def work_topic_spec(kind: str, partitions: int = DEFAULT_PARTITIONS) -> TopicSpe
     return TopicSpec(work_topic(kind), partitions, WEEK_MS + 24 * HOUR_MS, "delete", {"max.message.bytes": str(BROKER_MAX_MESSAGE_BYTES)})
 
 
+def fleet_topic_spec(partitions: int = DEFAULT_PARTITIONS) -> TopicSpec:
+    """How the fleet topic is made: compacted soon and often, because a reader begins with all of it; key = host id."""
+    compaction = {"segment.ms": "60000", "segment.bytes": str(16 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.1"}
+    return TopicSpec(FLEET_TOPIC, partitions, -1, "compact", {"max.message.bytes": str(BROKER_MAX_MESSAGE_BYTES), **compaction})
+
+
 def topics(partitions: int = DEFAULT_PARTITIONS) -> tuple[TopicSpec, ...]:
     """Every topic of the mesh, in a stable order."""
     kinds = (commands_topic, events_topic, rejections_topic, dead_letters_topic)
     names = [kind(context) for context in CONTEXTS for kind in kinds]
     config = {"max.message.bytes": str(BROKER_MAX_MESSAGE_BYTES)}
     mesh = [TopicSpec(name, partitions, WEEK_MS, "delete", config) for name in names]
-    return (*mesh, TopicSpec(HEALTH_TOPIC, 1, HOUR_MS, "delete"))
+    return (*mesh, fleet_topic_spec(partitions), TopicSpec(HEALTH_TOPIC, 1, HOUR_MS, "delete"))

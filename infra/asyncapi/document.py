@@ -15,18 +15,21 @@ from faststream.kafka import KafkaBroker
 from faststream.specification.asyncapi import AsyncAPI
 
 from contracts.message import Message
-from contracts.registry import REJECTIONS, commands_of, events_of
+from contracts.registry import EVENTS, REJECTIONS, commands_of, events_of
 from contracts.rejections import rejected_type
 from contracts.schema_export import EXAMPLES, is_command
 from contracts.topics import (
     CONTEXTS,
+    FLEET_TOPIC,
     TopicSpec,
     commands_topic,
     dead_letters_topic,
     events_topic,
     rejections_topic,
     topics,
+    work_topic_spec,
 )
+from infra.asyncapi.fleet import WORK_CHANNEL, fleet_message, fleet_messages, fleet_schemas, work_messages, work_parameters
 from infra.asyncapi.headers import command_headers_schema, dead_letter_headers_schema, event_headers_schema
 
 BINDING_VERSION = "0.5.0"
@@ -53,21 +56,27 @@ def build_document() -> Document:
         "channels": {
             **{topic: _channel(specs[topic], _short_names(messages)) for topic, messages in channels.items()},
             **{topic: _channel(specs[topic], ["DeadLetter"]) for topic in dead_letters},
+            WORK_CHANNEL: {**_channel(work_topic_spec("{kind}"), list(work_messages())), "parameters": work_parameters()},
+            FLEET_TOPIC: _channel(specs[FLEET_TOPIC], fleet_messages()),
         },
         "operations": {
             **{topic: _operation(topic, _action(messages), _short_names(messages)) for topic, messages in channels.items()},
             **{topic: _operation(topic, "send", ["DeadLetter"]) for topic in dead_letters},
+            WORK_CHANNEL: _operation(WORK_CHANNEL, "send", list(work_messages())),
+            FLEET_TOPIC: _operation(FLEET_TOPIC, "send", fleet_messages()),
         },
         "components": {
             "messages": {
                 **{_short_name(name): _message(name, each) for messages in channels.values() for name, each in messages.items()},
+                **{short: _work_message(name) for short, name in work_messages().items()},
+                **{short: fleet_message(short, _key("The host's id; of a probe one of the partition.")) for short in fleet_messages()},
                 "DeadLetter": _dead_letter(),
             },
             "schemas": {
                 "CommandHeaders": command_headers_schema(),
                 "EventHeaders": event_headers_schema(),
                 "DeadLetterHeaders": dead_letter_headers_schema(),
-                **dict(sorted(described["components"]["schemas"].items())),
+                **dict(sorted({**described["components"]["schemas"], **fleet_schemas()}.items())),
             },
         },
     }
@@ -166,6 +175,12 @@ def _message(type_name: str, message_class: type[Message]) -> Document:
         "bindings": {"kafka": _key("The aggregate's id.")},
         "examples": [{"name": message_class.__name__, "payload": dict(EXAMPLES[message_class])}],
     }
+
+
+def _work_message(type_name: str) -> Document:
+    """An event as it also goes to the hosts of a kind: the same but for its key."""
+    key = _key("The id of the agent that has or had the task.")
+    return {**_message(type_name, EVENTS[type_name]), "bindings": {"kafka": key}}
 
 
 def _dead_letter() -> Document:

@@ -27,7 +27,8 @@ class OutgoingRecord(NamedTuple):
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
+    """None deletes the key's record from a compacted topic."""
     headers: list[tuple[str, bytes]]
     timestamp_ms: int | None = None
 
@@ -122,7 +123,7 @@ def _batches(producer: AIOKafkaProducer, records: list[OutgoingRecord]) -> Itera
             yield batch
             batch = producer.create_batch()
             if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-                raise ValueError(f"a record of {len(value)} bytes does not fit a batch of {BATCH_BYTES}")
+                raise ValueError(f"a record of {len(value or b'')} bytes does not fit a batch of {BATCH_BYTES}")
     yield batch
 
 

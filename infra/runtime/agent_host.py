@@ -19,9 +19,10 @@ from contracts.envelope import RecordedEvent, UnreadableEnvelope, parse_event
 from contracts.message import Event
 from contracts.registry import COMMANDS
 from contracts.tasks.events import TaskAssigned, TaskCancelled, TaskReassigned, TaskTimedOut
-from contracts.topics import commands_topic, work_topic, work_topic_spec
+from contracts.topics import FLEET_TOPIC, commands_topic, work_topic, work_topic_spec
 from infra.agents.base import Agent
 from infra.agents.commands import task_of
+from infra.agents.heartbeats import Heartbeats
 from infra.agents.offsets import ContiguousOffsets
 from infra.agents.outbox import Outgoing, RunOutbox
 from infra.agents.run import RunResult, TenantMemory, agent_run, context_of, envelope_of
@@ -61,7 +62,16 @@ class _Running:
 class AgentHost(ConnectedWorker):
     """Runs the agents of one kind."""
 
-    def __init__(self, agent: Agent, settings: MeshSettings, telemetry: Telemetry, *, lease_seconds: float = 30.0, most: int = 200) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        settings: MeshSettings,
+        telemetry: Telemetry,
+        *,
+        lease_seconds: float = 30.0,
+        most: int = 200,
+        heartbeat_seconds: float = 3.0,
+    ) -> None:
         super().__init__(f"agent-host.{agent.kind}", (CONTEXT,), settings, telemetry)
         self._agent = agent
         self._lease = lease_seconds
@@ -73,6 +83,15 @@ class AgentHost(ConnectedWorker):
         self._runs = TaskRuns(self.database, self.identity, lease_seconds)
         publisher = PagePublisher(settings, settings.kafka_bootstrap, f"agentmesh-{self.name}")
         self._outbox = RunOutbox(self._runs, publisher, settings.topic_prefix, lambda: self.retry(self._over, beside=True))
+        self._heartbeats = Heartbeats(
+            PagePublisher(settings, settings.kafka_bootstrap, f"agentmesh-{self.name}-heartbeats"),
+            settings.topic_prefix + FLEET_TOPIC,
+            self.identity,
+            [agent.kind],
+            capacity=most,
+            interval_seconds=heartbeat_seconds,
+            running=lambda: list(self._running),
+        )
         self._subscription = BatchSubscription(
             settings,
             settings.kafka_bootstrap,
@@ -95,15 +114,15 @@ class AgentHost(ConnectedWorker):
     # -- life ------------------------------------------------------------------------------------------------------------------------
 
     def required_topics(self) -> Collection[str]:
-        """Where the results go; the work topic is made when it is missing."""
-        return {commands_topic(CONTEXT)}
+        """Where the results and heartbeats go; the work topic is made when it is missing."""
+        return {commands_topic(CONTEXT), FLEET_TOPIC}
 
     async def run(self) -> None:
         """Subscribe; then the subscription hands batches to `_handle`, and this commits offsets and renews leases."""
         retry = self.retry(self.stopping)
         await retry("work topic", self._make_topic)
         await retry("subscribe", self._subscription.start)
-        for work in (self._outbox.run(), self._renew()):
+        for work in (self._outbox.run(), self._renew(), self._heartbeats.run()):
             task = asyncio.create_task(work, name=f"{self.name}-beside")
             task.add_done_callback(self._beside_ended)
             self._beside.append(task)
@@ -135,7 +154,7 @@ class AgentHost(ConnectedWorker):
         await asyncio.gather(*self._beside, return_exceptions=True)
         if left:
             await asyncio.gather(self._runs.release(left), return_exceptions=True)
-        await self._outbox.close()
+        await asyncio.gather(self._outbox.close(), self._heartbeats.goodbye())
         await self._subscription.stop()
 
     def last_attempt(self) -> float:

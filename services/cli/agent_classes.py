@@ -52,6 +52,10 @@ def _check(found: type[Agent], name: str) -> None:
 
 def host_of(found: type[Agent], settings: MeshSettings, telemetry: Telemetry) -> AgentHost:
     """The host of a class of agents; the class is made without arguments."""
+    from infra.agents.settings import AgentHostSettings
     from infra.runtime.agent_host import AgentHost
 
-    return AgentHost(found(), settings, telemetry)
+    own = AgentHostSettings()
+    return AgentHost(
+        found(), settings, telemetry, lease_seconds=own.lease_seconds, most=own.most_runs, heartbeat_seconds=own.heartbeat_seconds
+    )

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from contracts.compatibility import broken_by
+from contracts.fleet import FLEET_MESSAGES
 from contracts.requests.commands import CreateRequest, TriageRequest
 from contracts.requests.events import RequestCreated, RequestTriaged, RequestUpdated
 from contracts.schema_export import DIALECT, EXAMPLES, all_messages, message_schema, message_schemas, schema_path
@@ -189,4 +190,4 @@ def test_the_schema_of_a_command_refuses_what_the_class_refuses(fields: Schema) 
 
 def test_schemas_are_kept_by_context_and_type_name() -> None:
     assert str(schema_path("agentmesh.requests.CreateRequest.v1")) == "requests/CreateRequest.v1.json"
-    assert len(message_schemas()) == len(list(all_messages()))
+    assert len(message_schemas()) == len(list(all_messages())) + len(FLEET_MESSAGES)

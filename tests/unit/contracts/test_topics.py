@@ -8,6 +8,7 @@ from contracts.registry import COMMANDS, EVENTS
 from contracts.topics import (
     BROKER_MAX_MESSAGE_BYTES,
     CONTEXTS,
+    FLEET_TOPIC,
     HEALTH_TOPIC,
     WEEK_MS,
     WORK_EVENTS,
@@ -24,10 +25,10 @@ def data(**fields: object) -> bytes:
     return json.dumps({"tenant_id": "acme", "task_id": "task-1", **fields}).encode()
 
 
-def test_every_context_has_its_four_topics_and_the_mesh_its_health_topic() -> None:
+def test_every_context_has_its_four_topics_and_the_mesh_its_fleet_and_health_topics() -> None:
     names = [spec.name for spec in topics(5)]
     kinds = ("commands", "events", "rejections", "dlq")
-    assert names == [*(f"agentmesh.{context}.{kind}.v1" for context in CONTEXTS for kind in kinds), HEALTH_TOPIC]
+    assert names == [*(f"agentmesh.{context}.{kind}.v1" for context in CONTEXTS for kind in kinds), FLEET_TOPIC, HEALTH_TOPIC]
     assert len(set(names)) == len(names)
     assert {spec.partitions for spec in topics(5)} == {5, 1}
     assert {each.context for each in (*COMMANDS.values(), *EVENTS.values())} == set(CONTEXTS)
@@ -56,3 +57,10 @@ def test_a_work_topic_is_kept_a_day_beyond_the_longest_deadline() -> None:
     assert (spec.name, spec.partitions, spec.cleanup_policy) == (work_topic("triage"), 5, "delete")
     assert spec.retention_ms == WEEK_MS + 24 * 3_600_000
     assert spec.config == {"max.message.bytes": str(BROKER_MAX_MESSAGE_BYTES)}
+
+
+def test_the_fleet_topic_is_compacted_soon() -> None:
+    (spec,) = [spec for spec in topics(5) if spec.name == FLEET_TOPIC]
+    assert (spec.partitions, spec.cleanup_policy) == (5, "compact")
+    wanted = {"segment.ms": "60000", "segment.bytes": "16777216", "min.cleanable.dirty.ratio": "0.1"}
+    assert wanted.items() <= spec.config.items()

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from contracts.envelope import Metadata, command_headers, event_headers
+from contracts.fleet import FLEET_MESSAGES
 from contracts.registry import COMMANDS, EVENTS, REJECTIONS
-from contracts.topics import CONTEXTS, HEALTH_TOPIC, topics
+from contracts.topics import CONTEXTS, FLEET_TOPIC, HEALTH_TOPIC, WORK_EVENTS, topics, work_topic_spec
 from infra.asyncapi import __main__ as command
 from infra.asyncapi import export
 from infra.asyncapi.document import build_document
@@ -43,11 +44,11 @@ def test_the_document_is_the_same_each_time_it_is_built(document: dict[str, Any]
 
 
 def test_every_public_topic_is_one_channel_with_its_kafka_settings(document: dict[str, Any]) -> None:
-    public = {spec.name: spec for spec in topics() if spec.name != HEALTH_TOPIC}
+    public = {spec.name: spec for spec in topics() if spec.name != HEALTH_TOPIC} | {"work": work_topic_spec("{kind}")}
     assert set(document["channels"]) == set(public)
     for name, channel in document["channels"].items():
         binding = channel["bindings"]["kafka"]
-        assert channel["address"] == binding["topic"] == name
+        assert channel["address"] == binding["topic"] == public[name].name
         assert binding["partitions"] == public[name].partitions
         assert binding["topicConfiguration"]["cleanup.policy"] == [public[name].cleanup_policy]
         assert binding["topicConfiguration"]["retention.ms"] == public[name].retention_ms
@@ -55,7 +56,7 @@ def test_every_public_topic_is_one_channel_with_its_kafka_settings(document: dic
 
 def test_every_message_is_there_with_key_headers_correlation_and_payload(document: dict[str, Any]) -> None:
     messages = {message["name"]: message for message in document["components"]["messages"].values()}
-    assert set(messages) == {*COMMANDS, *EVENTS, *REJECTIONS, "DeadLetter"}
+    assert set(messages) == {*COMMANDS, *EVENTS, *REJECTIONS, *FLEET_MESSAGES, "DeadLetter"}
     for name in (*COMMANDS, *EVENTS, *REJECTIONS):
         message = messages[name]
         assert message["correlationId"] == {"location": "$message.header#/ce_correlationid"}
@@ -67,7 +68,21 @@ def test_every_message_is_there_with_key_headers_correlation_and_payload(documen
 def test_the_mesh_receives_commands_and_sends_everything_else(document: dict[str, Any]) -> None:
     actions = {name: operation["action"] for name, operation in document["operations"].items()}
     kinds = {"commands": "receive", "events": "send", "rejections": "send", "dlq": "send"}
-    assert actions == {f"agentmesh.{context}.{kind}.v1": action for context in CONTEXTS for kind, action in kinds.items()}
+    contexts = {f"agentmesh.{context}.{kind}.v1": action for context in CONTEXTS for kind, action in kinds.items()}
+    assert actions == {**contexts, "work": "send", FLEET_TOPIC: "send"}
+
+
+def test_the_work_topics_and_the_fleet_topic_are_described(document: dict[str, Any]) -> None:
+    channels, components = document["channels"], document["components"]
+    assert channels["work"]["address"] == "agentmesh.work.{kind}.v1"
+    assert set(channels["work"]["parameters"]) == {"kind"}
+    work = [components["messages"][name] for name in channels["work"]["messages"]]
+    assert {message["name"] for message in work} == WORK_EVENTS
+    assert {message["bindings"]["kafka"]["key"]["description"] for message in work} == {"The id of the agent that has or had the task."}
+    fleet = [components["messages"][name] for name in channels[FLEET_TOPIC]["messages"]]
+    assert {message["name"] for message in fleet} == set(FLEET_MESSAGES)
+    assert components["schemas"]["HostHeartbeat"]["properties"]["running"]["items"] == {"$ref": "#/components/schemas/RunningTask"}
+    assert components["schemas"]["RunningTask"]["properties"]["attempt"]
 
 
 def references(node: Any) -> Iterator[str]:
