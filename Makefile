@@ -4,6 +4,7 @@
 SHELL  := /bin/bash
 PY     := .venv/bin/python
 STAMP  := .venv/.installed
+PEERS  := .venv/.bench
 CODE   := contracts services projections infra
 GATE   := contracts/*,contracts/**/*,services/*/domain.py,services/*/policies.py,services/*/handlers.py,services/*/handlers/*
 ARGS   ?=
@@ -30,6 +31,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PY) -m pip install -q --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
+$(PEERS): requirements-bench.lock $(STAMP)
+	@echo "setup: installing requirements-bench.lock, the peers of the benchmark"
+	@$(PY) -m pip install -q --require-hashes -r requirements-bench.lock
+	@touch $@
+
 demo: setup      ## the whole fleet on local servers, with the main job shown; KEEP=1 leaves it running
 	.venv/bin/agentmesh demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
 
@@ -51,7 +57,7 @@ format: setup    ## format and mend what can be mended by itself
 	$(PY) -m ruff check --fix-only $(CODE) tests
 	$(PY) -m ruff format $(CODE) tests
 
-bench: setup     ## ratios against the raw pipeline, taken in one run on this machine
+bench: setup $(PEERS)  ## ratios against the raw pipeline, Celery and DBOS, in one run; ARGS="workflow" for one part
 	$(PY) -m tests.benchmarks $(ARGS)
 
 chaos: setup     ## kill, pause and cut real processes; ARGS="--rounds 20" and the like

@@ -23,6 +23,8 @@ from tests.benchmarks.throughput import Round, throughput_round
 QUICK_COMMANDS, FULL_COMMANDS = 40_000, 100_000
 QUICK_ROUNDS, FULL_ROUNDS = 2, 5
 QUICK_SECONDS, FULL_SECONDS = 6.0, 20.0
+QUICK_WORKFLOW_ROUNDS, FULL_WORKFLOW_ROUNDS = 3, 5
+CONTENDERS = ("product", "celery", "dbos")
 MILLION = 1_000_000
 
 
@@ -81,35 +83,60 @@ class Bench:
         self.results["memory"] = found
         report.show_memory(found)
 
+    def workflow(self) -> None:
+        """Whole workflows, beside Celery and DBOS; needs the packages of the extra `bench`."""
+        from tests.benchmarks.workflow.report import show_workflows
+        from tests.benchmarks.workflow.rounds import KINDS, workflow_rounds
+
+        chosen = self._chosen
+        rounds, halves = workflow_rounds(
+            self._servers,
+            say,
+            rounds=chosen.rounds or (FULL_WORKFLOW_ROUNDS if self._full else QUICK_WORKFLOW_ROUNDS),
+            kinds=list(chosen.contender or KINDS),
+            count=chosen.commands,
+            profiles=chosen.profiles,
+        )
+        self.results |= {"workflows": rounds, "half_load": halves, "workflow_ratios": show_workflows(rounds, halves)}
+
     def work(self, name: str) -> Callable[[], None]:
         """The benchmark of this name."""
         if name in STAGES:
             return partial(self.stage, name)
-        return {"throughput": self.throughput, "latency": self.latency, "million": self.million}[name]
+        return {"throughput": self.throughput, "latency": self.latency, "million": self.million, "workflow": self.workflow}[name]
 
 
-NAMES = ("throughput", "latency", *STAGES)
+NAMES = ("throughput", "latency", *STAGES, "workflow")
 
 
 def chosen_names(chosen: argparse.Namespace) -> tuple[str, ...]:
     """The benchmarks to run, in order; the long memory run only when asked for."""
     if chosen.million:
-        return (*(chosen.only or ()), "million")
-    return tuple(chosen.only or NAMES)
+        return (*chosen.names, *(chosen.only or ()), "million")
+    return tuple(dict.fromkeys((*chosen.names, *(chosen.only or ())))) or NAMES
+
+
+def _name(text: str) -> str:
+    if text not in NAMES:
+        raise argparse.ArgumentTypeError(f"there is no {text!r}; choose of: {', '.join(NAMES)}")
+    return text
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Benchmarks of AgentMesh beside a raw pipeline.")
+    made.add_argument("names", metavar="NAME", nargs="*", type=_name, help=f"what to measure, default all: {', '.join(NAMES)}")
     size = made.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="a few minutes (the default)")
     size.add_argument("--full", action="store_true", help="more rounds and larger counts")
-    made.add_argument("--only", metavar="NAME", action="append", choices=NAMES, help=f"one of: {', '.join(NAMES)}; may be repeated")
-    made.add_argument("--commands", type=int, help="commands of a throughput round, or events of a stage")
+    made.add_argument("--only", metavar="NAME", action="append", choices=NAMES, help="the same as NAME; may be repeated")
+    made.add_argument("--commands", type=int, help="commands of a throughput round, events of a stage, or workflows of a round")
     made.add_argument("--million", action="store_true", help="memory of each worker over 1,000,000 events (or --commands); takes minutes")
-    made.add_argument("--rounds", type=int, help="throughput rounds of each pipeline")
+    made.add_argument("--rounds", type=int, help="rounds of each pipeline or contender")
     made.add_argument("--top-rate", type=float, help="the rate that the shares of the latency benchmark refer to")
     made.add_argument("--raw-history", action="store_true", help="also a raw pipeline that writes the history row, for the second ratio")
+    made.add_argument("--contender", action="append", choices=CONTENDERS, help="workflow: only this one; may be repeated")
+    made.add_argument("--profiles", type=Path, help="workflow: write a profile of each process of the fleet to this folder (slows it down)")
     made.add_argument("--json", type=Path, help="write everything to this file")
     made.add_argument("--keep", action="store_true", help="leave the benchmark's servers running")
     return made

@@ -76,16 +76,23 @@ class Meter:
         self._postgres = postgres_pid
         self._kafka = kafka_pid
         self._processes: dict[str, int] = {}
+        self._parents: set[str] = set()
 
     def watch(self, name: str, pid: int) -> None:
         """Count this process from now on."""
         self._processes[name] = pid
+
+    def watch_children(self, name: str) -> None:
+        """Count the children of this process with it from now on."""
+        self._parents.add(name)
 
     def snapshot(self) -> Snapshot:
         """What has been used so far."""
         taken = Snapshot(time.monotonic())
         for name, pid in self._processes.items():
             taken.seconds[name] = cpu_seconds(pid)
+            if name in self._parents:
+                taken.seconds[name] += sum(cpu_seconds(child) for child in children_of(pid))
         if self._postgres is not None:
             # The postmaster counts backends that have ended; those that live are counted one by one.
             live = sum(cpu_seconds(child) for child in children_of(self._postgres))

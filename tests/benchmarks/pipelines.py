@@ -86,23 +86,26 @@ class Product(Pipeline):
         for stage in chosen:
             self._launch(stage, "tests.benchmarks.launch", [stage]).drain()
         for stage in chosen:
-            self._wait_ready(self.children[stage])
+            wait_ready(self.arena, self.children[stage])
 
-    def _wait_ready(self, child: Child) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            child.check()
-            if (port := self._port(child.pid)) and _answers(port):
-                return
-            time.sleep(0.05)
-        raise TooSlow(f"{child.name} was not ready after {READY_SECONDS:.0f} s; its log is {child.log}")
 
-    def _port(self, pid: int) -> int | None:
-        for path in (self.arena.folder / ".agentmesh" / "run").glob("*.json"):
-            noted = json.loads(path.read_bytes())
-            if noted["pid"] == pid:
-                return int(noted["port"])
-        return None
+def wait_ready(arena: Arena, child: Child) -> None:
+    """Wait until a worker of the product says that it is ready."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        child.check()
+        if (port := _port(arena, child.pid)) and _answers(port):
+            return
+        time.sleep(0.05)
+    raise TooSlow(f"{child.name} was not ready after {READY_SECONDS:.0f} s; its log is {child.log}")
+
+
+def _port(arena: Arena, pid: int) -> int | None:
+    for path in (arena.folder / ".agentmesh" / "run").glob("*.json"):
+        noted = json.loads(path.read_bytes())
+        if noted["pid"] == pid:
+            return int(noted["port"])
+    return None
 
 
 def _answers(port: int) -> bool:
