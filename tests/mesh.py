@@ -31,7 +31,7 @@ from projections.requests.projection import REQUESTS
 from services.relay.worker import RelayWorker
 from services.requests.domain import evolve
 from services.requests.handlers import DECISIONS
-from services.requests.worker import build as build_requests
+from services.requests.worker import command_worker
 
 Found = TypeVar("Found")
 PARTITIONS = 3
@@ -123,7 +123,7 @@ class Mesh:
             await worker.stop()
 
     def requests_worker(self) -> CommandWorker:
-        return build_requests(self.settings, self.telemetry)
+        return command_worker(self.settings, self.telemetry)
 
     def planted(self, decisions: Mapping[type[Command], Decide], settings: MeshSettings | None = None, **changes: Any) -> CommandWorker:
         """The requests worker with some of its decisions replaced, or with its state evolved another way (`evolve`)."""

@@ -56,6 +56,10 @@ class JsonColumn(Column):
     """json, as JSON text in bytes"""
 
 
+class BooleanColumn(Column):
+    """boolean"""
+
+
 class SmallintColumn(Column):
     """smallint"""
 
@@ -81,6 +85,7 @@ COLUMN_TYPES: dict[str, type[Column]] = {
     "bytea": ByteaColumn,
     "jsonb": JsonbColumn,
     "json": JsonColumn,
+    "boolean": BooleanColumn,
     "smallint": SmallintColumn,
     "integer": IntegerColumn,
     "bigint": BigintColumn,
@@ -153,6 +158,10 @@ class _FixedDumper(_ColumnDumper):
         return pack(">" + f"i{self.code}" * len(values), *chain.from_iterable(zip(repeat(self.width), values, strict=False)))
 
 
+class _BooleanDumper(_FixedDumper):
+    oid, element_oid, width, code = 1000, 16, 1, "?"
+
+
 class _SmallintDumper(_FixedDumper):
     oid, element_oid, width, code = 1005, 21, 2, "h"
 
@@ -188,6 +197,7 @@ def register_columns(adapters: AdaptersMap) -> None:
         (ByteaColumn, _ByteaDumper),
         (JsonbColumn, _JsonbDumper),
         (JsonColumn, _JsonDumper),
+        (BooleanColumn, _BooleanDumper),
         (SmallintColumn, _SmallintDumper),
         (IntegerColumn, _IntegerDumper),
         (BigintColumn, _BigintDumper),

@@ -59,6 +59,8 @@ class ReadModel:
     package: str
     every_event: Project | None = None
     """Called for each event beside its own function, for histories."""
+    durable: bool = False
+    """Decisions are taken on its rows: what was seen must not be gone after a crash of the database, even if it would be made again."""
 
     @property
     def schema(self) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from contracts.message import Command, Event
+from infra.postgres.base import QueryPort
 
 if TYPE_CHECKING:
     from infra.health.base import HealthCheck
@@ -25,7 +26,7 @@ class DecisionContext(NamedTuple):
     auth_id: str
     message_id: str
     reference: Any = None
-    """What the decision needs of other contexts, in the shape that its context declares; None where nothing was read."""
+    """What the decision needs of other contexts, as `ReferenceData.read` answers it; None where nothing was asked for."""
 
 
 Decide = Callable[[Any, Any, DecisionContext], tuple[Event, ...]]
@@ -42,6 +43,18 @@ class AggregateType:
     decisions: Mapping[type[Command], Decide]
     creates: frozenset[type[Command]] = frozenset()
     """Commands that begin a stream. The runtime decides them without looking first; the append proves that there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceData:
+    """What the decisions of a context need of other contexts, as data. It is read once for all commands of a batch, before any is decided;
+    a batch without such commands reads nothing."""
+
+    needed_by: frozenset[type[Command]]
+    key: Callable[[Any, Any], Hashable | None]
+    """(state or None, command) -> what to ask for; None where nothing can be asked for. Pure."""
+    read: Callable[[QueryPort, Collection[Hashable]], Awaitable[Mapping[Hashable, Any]]]
+    """What is known of all these keys, from a local table, in one query. What it does not answer for a key is None to the decision."""
 
 
 class Worker(Protocol):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol
 from infra.errors import DataError
 from infra.event_store.base import AggregateAppend, AppendMode, EventStore, LoadedStream, OutcomeKind, Refusal, StreamQuery
 from infra.resilience.retry import TransientRetry, delay_ms
-from infra.runtime.decide import BatchContext, CachedState, Decision, decide_aggregate, unreadable_letter
+from infra.runtime.decide import BatchContext, CachedState, Decision, References, decide_aggregate, rebuild, unreadable_letter
 from infra.runtime.decode import Incoming, Unreadable
+from infra.runtime.references import ReferenceReader
 from infra.runtime.state_cache import StateCache
 from infra.telemetry.metrics import Metrics
 
@@ -30,13 +31,15 @@ CAUTIOUS_BATCHES = 16
 
 
 class Basis(NamedTuple):
-    """What an aggregate is decided on: the state that was cached when its stream was asked for, and what the store answered to that.
+    """What an aggregate is decided on: the state that was cached when its stream was asked for, what the store answered to that, and what
+    is known of other contexts.
 
     Taken together: the cache may move while the store answers, because a redrive uses it at the same time.
     """
 
     cached: CachedState
     loaded: LoadedStream
+    references: References | None = None
 
 
 @dataclass(slots=True)
@@ -80,6 +83,7 @@ class BatchProcessor:
         metrics: Metrics,
         topic: str,
         attempts_before_parking: int,
+        references: ReferenceReader | None = None,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -87,6 +91,7 @@ class BatchProcessor:
         self._metrics = metrics
         self._topic = topic
         self._limit = attempts_before_parking
+        self._references = references
         self._cautious = 0
 
     async def settle(
@@ -103,6 +108,7 @@ class BatchProcessor:
             await retry("append", lambda: self._store.append(alone))
         while groups:
             bases = await self._load(context, groups, self._cautious > 0 or probing is not None, retry)
+            bases = await self._refer(context, groups, bases, retry)
             decisions = [await self._decide(context, group, basis, probing, retry) for group, basis in zip(groups, bases, strict=True)]
             refused = await self._append(groups, decisions, alone, retry)
             self._cautious = CAUTIOUS_BATCHES if refused else max(0, self._cautious - 1)
@@ -142,6 +148,21 @@ class BatchProcessor:
                 bases[index] = Basis(bases[index].cached, loaded[groups[index].aggregate_id])
         return bases
 
+    async def _refer(self, context: BatchContext, groups: list[Group], bases: list[Basis], retry: TransientRetry) -> list[Basis]:
+        """The bases with what their commands need of other contexts, read in one query, in each round anew."""
+        reader = self._references
+        if reader is None or not any(reader.is_needed_by(group.items) for group in groups):
+            return bases
+        keys: set[Hashable] = set()
+        for index, (group, basis) in enumerate(zip(groups, bases, strict=True)):
+            if reader.is_needed_by(group.items):
+                state = _rebuilt(context, basis)
+                if state is not None:
+                    keys |= reader.keys(state.state, group.items)
+                    bases[index] = Basis(state, replace(basis.loaded, events=[]))
+        references = await retry("reference", lambda: reader.read(keys))
+        return [basis._replace(references=references) for basis in bases]
+
     async def _decide(
         self, context: BatchContext, group: Group, basis: Basis, probing: Callable[[Incoming], bool] | None, retry: TransientRetry
     ) -> Decision:
@@ -163,6 +184,7 @@ class BatchProcessor:
             attempts_before_parking=self._limit,
             mode=group.mode,
             head=group.head,
+            references=basis.references,
         )
 
     async def _probe(self, context: BatchContext, group: Group, basis: Basis, retry: TransientRetry) -> None:
@@ -289,6 +311,14 @@ class BatchProcessor:
                 metrics.dead_letters_total.labels(topic=topic).inc()
         if failed:
             await self._ledger.forget(failed)
+
+
+def _rebuilt(context: BatchContext, basis: Basis) -> CachedState | None:
+    """The state to decide on; None where a broken event is in the way: the decision meets it too, and counts it as a defect."""
+    try:
+        return rebuild(context.aggregate_type, basis.cached, basis.loaded)
+    except Exception:
+        return None
 
 
 def now_texts() -> tuple[datetime, str]:

@@ -22,7 +22,7 @@ from infra.errors import TransientError
 from infra.kafka.subscription import BatchSubscription
 from infra.resilience.retry import Abandoned
 from infra.runtime.attempts import PostgresAttempts
-from infra.runtime.base import AggregateType
+from infra.runtime.base import AggregateType, ReferenceData
 from infra.runtime.batch import BatchProcessor, Group, now_texts
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.runtime.decide import BatchContext
@@ -30,6 +30,7 @@ from infra.runtime.decode import Incoming, Unreadable, decode_record
 from infra.runtime.identifiers import uuid4_texts
 from infra.runtime.offsets import OffsetTracker
 from infra.runtime.redrive import Redrive
+from infra.runtime.references import ReferenceReader
 from infra.runtime.state_cache import StateCache
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
@@ -51,7 +52,14 @@ class CommandWorker(ConnectedWorker):
     that is away."""
 
     def __init__(
-        self, aggregate_type: AggregateType, context: str, settings: MeshSettings, telemetry: Telemetry, *, cached_aggregates: int = 5_000
+        self,
+        aggregate_type: AggregateType,
+        context: str,
+        settings: MeshSettings,
+        telemetry: Telemetry,
+        *,
+        cached_aggregates: int = 5_000,
+        reference: ReferenceData | None = None,
     ) -> None:
         super().__init__(context, [context], settings, telemetry)
         self.context = context
@@ -61,18 +69,7 @@ class CommandWorker(ConnectedWorker):
         self._commands: dict[str, type[Command]] = dict(commands_of(context))
         store = self.stores[context]
         self._attempts = PostgresAttempts(self.database, context, self._group, self.identity)
-        self._subscription = BatchSubscription(
-            settings,
-            settings.kafka_bootstrap,
-            [self._topic],
-            self._group,
-            handler=self._handle,
-            assigned=self._assigned,
-            revoked=self._revoked,
-            failed=self.fail,
-            member=self.identity,
-            max_records=settings.batch_max_records,
-        )
+        self._subscription = self._make_subscription()
         self._offsets = OffsetTracker(self._subscription)
         self._processor = BatchProcessor(
             store,
@@ -81,6 +78,7 @@ class CommandWorker(ConnectedWorker):
             telemetry.metrics,
             commands_topic(context),
             settings.attempts_before_parking,
+            None if reference is None else ReferenceReader(reference, self.database),
         )
         self._redrive = Redrive(
             store,
@@ -105,6 +103,20 @@ class CommandWorker(ConnectedWorker):
         self._eager = 0
         # Assigned, but not asked yet how they were left: the first batch asks, because it may hold the record that killed the last owner.
         self._untaken: set[TopicPartition] = set()
+
+    def _make_subscription(self) -> BatchSubscription:
+        return BatchSubscription(
+            self.settings,
+            self.settings.kafka_bootstrap,
+            [self._topic],
+            self._group,
+            handler=self._handle,
+            assigned=self._assigned,
+            revoked=self._revoked,
+            failed=self.fail,
+            member=self.identity,
+            max_records=self.settings.batch_max_records,
+        )
 
     # -- life ------------------------------------------------------------------------------------------------------------------------
 

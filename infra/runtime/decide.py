@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from contracts.envelope import Metadata, encode_stored
 from contracts.errors import DomainError
 from contracts.ids import CommandId, TenantId
 from contracts.json_object import freeze_object
+from contracts.message import Command
 from contracts.rejections import CommandRejected, rejection_id
 from contracts.topics import MAX_EVENT_BYTES
 from contracts.upcasting import decode_event
@@ -27,7 +28,7 @@ from infra.event_store.base import (
     ParkCause,
     SourceRecord,
 )
-from infra.runtime.base import AggregateType, DecisionContext
+from infra.runtime.base import AggregateType, DecisionContext, ReferenceData
 from infra.runtime.decode import Incoming, KafkaRecord, RecordTooLarge
 
 
@@ -58,9 +59,21 @@ class BatchContext:
     traceparent: Callable[[Incoming], str | None]
 
 
+class References(NamedTuple):
+    """What was read of other contexts for the commands of a batch."""
+
+    declared: ReferenceData
+    values: Mapping[Hashable, Any]
+
+
+class ReferenceNotRead(Exception):
+    """A command before this one in the batch made the state that says what to ask for: it waits until that is read."""
+
+
 @dataclass(slots=True)
 class Decision:
-    """What one aggregate's commands came to. `waiting` are the commands from the first defect on; they are decided again later."""
+    """What one aggregate's commands came to. `waiting` are the commands from the first defect on, or from the first one on for which
+    there is more to read; they are decided again later."""
 
     append: AggregateAppend
     after: CachedState
@@ -102,6 +115,7 @@ def decide_aggregate(
     attempts_before_parking: int,
     mode: AppendMode = AppendMode.APPLY,
     head: int = 0,
+    references: References | None = None,
 ) -> Decision:
     """Decide commands in order. Known command ids are taken out first; a defect stops the aggregate, or parks it after its last attempt."""
     append = AggregateAppend(aggregate_id, cached.version, mode, head)
@@ -120,7 +134,10 @@ def decide_aggregate(
     decision.after = cached
     for index, item in enumerate(todo):
         try:
-            decision.after = _decide_one(context, decision, item)
+            decision.after = _decide_one(context, decision, item, references)
+        except ReferenceNotRead:
+            decision.waiting = todo[index:]
+            return decision
         except Exception as error:
             return _defect(context, decision, todo[index:], error, attempts_before_parking)
         decision.settled.append(item)
@@ -164,7 +181,7 @@ def _defect(context: BatchContext, decision: Decision, items: list[Incoming], er
     return decision
 
 
-def _decide_one(context: BatchContext, decision: Decision, item: Incoming) -> CachedState:
+def _decide_one(context: BatchContext, decision: Decision, item: Incoming, references: References | None) -> CachedState:
     state, version = decision.after
     append = decision.append
     events: tuple[Any, ...] = ()
@@ -173,7 +190,7 @@ def _decide_one(context: BatchContext, decision: Decision, item: Incoming) -> Ca
         raise item.defect
     if error is None and item.command is not None:
         try:
-            events, states = _events_of(context, item, state)
+            events, states = _events_of(context, item, state, references)
         except DomainError as refusal:
             error = refusal
         else:
@@ -195,7 +212,19 @@ def _outcome(append: AggregateAppend, item: Incoming, kind: OutcomeKind, code: s
     return NewOutcome(item.metadata.message_id, kind, code, version, len(append.events), len(append.rejections), item.payload_hash)
 
 
-def _events_of(context: BatchContext, item: Incoming, state: Any) -> tuple[tuple[NewEvent, ...], Any]:
+def _reference(references: References | None, state: Any, command: Command) -> Any:
+    """What was read for this command on this state; None where nothing is asked for. Raises ReferenceNotRead."""
+    if references is None or type(command) not in references.declared.needed_by:
+        return None
+    key = references.declared.key(state, command)
+    if key is None:
+        return None
+    if key not in references.values:
+        raise ReferenceNotRead
+    return references.values[key]
+
+
+def _events_of(context: BatchContext, item: Incoming, state: Any, references: References | None) -> tuple[tuple[NewEvent, ...], Any]:
     command, metadata = item.command, item.metadata
     assert command is not None
     decide = context.aggregate_type.decisions[type(command)]
@@ -209,6 +238,7 @@ def _events_of(context: BatchContext, item: Incoming, state: Any) -> tuple[tuple
             metadata.auth_type,
             metadata.auth_id,
             metadata.message_id,
+            _reference(references, state, command),
         ),
     )
     stored = []

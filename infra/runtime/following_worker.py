@@ -70,10 +70,17 @@ class FollowingWorker(ConnectedWorker):
     server that is away."""
 
     def __init__(
-        self, worker_name: str, model: Follower, sources: Mapping[str, Source], settings: MeshSettings, telemetry: Telemetry
+        self,
+        worker_name: str,
+        model: Follower,
+        sources: Mapping[str, Source],
+        settings: MeshSettings,
+        telemetry: Telemetry,
+        *,
+        durable: bool = False,
     ) -> None:
         # What is saved and its checkpoint are lost together or not at all, and are then made again: no commit needs to wait for the disk.
-        super().__init__(worker_name, sorted({source.context for source in sources.values()}), settings, telemetry, durable=False)
+        super().__init__(worker_name, sorted({source.context for source in sources.values()}), settings, telemetry, durable=durable)
         self._model = model
         self._writer = self.writer()
         self._sources = {settings.topic_prefix + topic: source for topic, source in sources.items()}

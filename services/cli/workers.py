@@ -83,10 +83,10 @@ def _agent_hosts(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Tele
 
 def _projections(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Telemetry], Worker]]:
     from infra.runtime.projection_worker import ProjectionWorker
-    from projections.catalogue import read_model, read_models
+    from projections.catalogue import KEPT_BY_SERVICES, read_model, read_models
 
     try:
-        models = [read_model(name) for name in names] or list(read_models())
+        models = [read_model(name) for name in names] or [model for model in read_models() if model not in KEPT_BY_SERVICES]
     except KeyError as error:
         text = str(error.args[0])
         raise WrongUsage(f"{text[:1].upper()}{text[1:]}.") from None

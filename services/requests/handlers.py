@@ -60,6 +60,9 @@ def create_request(request: Request | None, command: CreateRequest, context: Dec
     """Open the request. An id is used once, by whichever tenant, and stays used after deletion."""
     if request is not None:
         raise BusinessRuleViolation("A request with this id exists already.", rule=REQUEST_MUST_NOT_EXIST)
+    # Asked for only where the setting `tenants_must_exist` is on.
+    if context.reference is not None and not context.reference.tenant_known:
+        raise ResourceNotFound("Tenant", command.tenant_id)
     created = RequestCreated(
         tenant_id=command.tenant_id,
         request_id=command.request_id,

@@ -12,7 +12,7 @@ class RequestReference(NamedTuple):
     """What is not known yet is the default: an unknown customer is `standard`, an unknown tenant has default settings."""
 
     customer_tier: CustomerTier = CustomerTier.STANDARD
-    tenant_settings: TenantSettings = TenantSettings()
+    tenant_settings: TenantSettings = TenantSettings.model_validate({})
     tenant_known: bool = False
     """Whether the tenant was created; asked for only where the setting `tenants_must_exist` is on."""
 

@@ -14,3 +14,4 @@ class RequestsSettings(BaseSettings):
     cached_aggregates: int = Field(
         5_000, ge=0, le=1_000_000, description="Requests whose state a worker keeps, so that their streams are not loaded again."
     )
+    tenants_must_exist: bool = Field(False, description="Refuse requests of tenants that nobody has created.")

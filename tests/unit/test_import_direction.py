@@ -22,6 +22,7 @@ PURE_FILES = ("domain", "policies")
 COMPOSITION = ("cli", "relay")  # made of composition: may import infra anywhere, yet no driver outside worker.py
 PARTS_LISTS = ("process_worker",)  # beside worker.py, of a context with a process manager: infra, yet no driver
 READ_MODEL_HOSTS = ("cli", "projections")  # they rebuild or run read models, so they may see a read model's definition
+KEPT_READ_MODELS = {"requests": ("projections.request_reference",)}  # run by the worker.py of the service that decides on them
 
 CONTRACTS_RULE = "contracts import pydantic, the standard library and nothing else."
 PURE_RULE = "domain.py and policies.py import contracts and their own domain and policies only: no infrastructure, no service."
@@ -29,7 +30,7 @@ HANDLERS_RULE = "handlers.py imports contracts, its own domain and policies, and
 ADAPTERS_RULE = "only worker.py and process_worker.py import adapters; other files of a service take ports (infra/*/base.py) as arguments."
 OTHER_SERVICE_RULE = "no service imports another service: it publishes a command or reads an event."
 PROJECTIONS_RULE = "projections import contracts and infra ports (infra/*/base.py), never services or adapters."
-QUERIES_RULE = "queries.py is all that a service may import of a projection; only CLI and projections worker see its definition."
+QUERIES_RULE = "queries.py is all that a service may import of a projection; CLI, projections worker and who keeps it see its definition."
 INFRA_RULE = "infra is imported by services and projections, and never imports them."
 PORT_RULE = "a port (infra/*/base.py) imports contracts and other ports only, never a driver."
 DECLARED_RULE = "runtime code imports only what pyproject.toml declares as a dependency; local servers are for infra/local_stack."
@@ -134,7 +135,8 @@ def _in_service(module: Module, name: str) -> str:
 
 
 def _of_a_read_model(module: Module, name: str) -> str:
-    sees_definition = module.service in READ_MODEL_HOSTS
+    kept = module.role == "worker" and _within(name, *KEPT_READ_MODELS.get(module.service, ()))
+    sees_definition = module.service in READ_MODEL_HOSTS or kept
     return "" if sees_definition or _within(name, "projections.*.queries") else QUERIES_RULE
 
 

@@ -33,17 +33,25 @@ def _recorded(event: Event, version: int) -> RecordedEvent:
 
 def row_after(model: ReadModel, events: Sequence[RecordedEvent]) -> dict[str, Any]:
     """The one row that these events make, each applied for itself."""
+    (row,) = rows_after(model, events).values()
+    return row
+
+
+def rows_after(model: ReadModel, events: Sequence[RecordedEvent]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The rows that these events make, by table and key; a change of a row that is not there makes none."""
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    (table,) = model.tables
+    tables = {table.name: table for table in model.tables}
     for event in events:
         for change in model.changes(event):
-            key = tuple(change.values[column] for column in table.key)
+            table = tables[change.table]
+            key = (change.table, *(change.values[column] for column in table.key))
             assert set(change.values) <= set(table.columns)
             if isinstance(change, Insert):
                 assert set(change.values) == set(table.columns)
-            rows[key] = {**rows.get(key, {}), **change.values}
-    (row,) = rows.values()
-    return row
+                rows[key] = dict(change.values)
+            elif key in rows:
+                rows[key] = {**rows[key], **change.values}
+    return rows
 
 
 def row_of_one_batch(model: ReadModel, events: Sequence[RecordedEvent]) -> dict[str, Any]:
