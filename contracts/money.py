@@ -10,7 +10,7 @@ from typing import Annotated, Any, Never, final
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError, core_schema, to_json
 
 from contracts.errors import ValidationError, shape
 
@@ -148,6 +148,10 @@ class Money:
         if rest:
             shares[takers[0]] = _EXACT.add(shares[takers[0]], rest)
         return tuple(Money(share, self.currency) for share in shares)
+
+    def to_json(self) -> bytes:
+        """The JSON object that a message holds, as bytes."""
+        return to_json(_written(self))
 
     # -- text ------------------------------------------------------------------------------------------------------------
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from infra.read_models.base import ReadModel
 from projections.agents.projection import AGENTS
+from projections.approvals.projection import APPROVALS
+from projections.customers.projection import CUSTOMERS
 from projections.deadlines.projection import DEADLINES
 from projections.request_reference.projection import REQUEST_REFERENCE
 from projections.requests.projection import REQUESTS
 from projections.tasks.projection import TASKS
+from projections.tenants.projection import TENANTS
 
 # These are run by the worker of the service that reads them, so that it is complete alone; the others by `agentmesh run projections`.
 KEPT_BY_SERVICES = (REQUEST_REFERENCE,)
@@ -15,7 +18,7 @@ KEPT_BY_SERVICES = (REQUEST_REFERENCE,)
 
 def read_models() -> tuple[ReadModel, ...]:
     """All read models, in the order in which they are listed."""
-    return (REQUESTS, TASKS, AGENTS, DEADLINES, *KEPT_BY_SERVICES)
+    return (REQUESTS, APPROVALS, TASKS, AGENTS, CUSTOMERS, TENANTS, DEADLINES, *KEPT_BY_SERVICES)
 
 
 def read_model(name: str) -> ReadModel:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from contracts.envelope import RecordedEvent
 from contracts.message import Event
+from contracts.registry import EVENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Table:
     """One table of a read model: its key and its columns with their Postgres types.
 
     `version` names the column that holds the stream version the row reflects; a change that is not newer is not applied.
-    `append_only` rows are inserted once and never changed.
+    `append_only` rows are inserted once and never changed; `replaced` rows may be inserted anew where one is there already.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Table:
     columns: Mapping[str, str]
     version: str = "version"
     append_only: bool = False
+    replaced: bool = False
 
 
 class Insert(NamedTuple):
@@ -61,6 +63,12 @@ class ReadModel:
     """Called for each event beside its own function, for histories."""
     durable: bool = False
     """Decisions are taken on its rows: what was seen must not be gone after a crash of the database, even if it would be made again."""
+    _unused: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Names of events that need not be decoded, which is most of what an event costs."""
+
+    def __post_init__(self) -> None:
+        unused = frozenset(name for name, event in EVENTS.items() if event not in self.project)
+        object.__setattr__(self, "_unused", unused)
 
     @property
     def schema(self) -> str:
@@ -74,6 +82,8 @@ class ReadModel:
 
     def changes(self, recorded: RecordedEvent) -> list[RowChange]:
         """The row changes of one event; an event that the model does not use has none. Raises what decoding or the function raises."""
+        if self.every_event is None and recorded.metadata.type_name in self._unused:
+            return []
         event = recorded.event()
         function = self.project.get(type(event))
         changes = list(function(recorded, event)) if function is not None else []

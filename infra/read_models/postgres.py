@@ -27,7 +27,7 @@ def create_indexes(model: ReadModel, schema: str) -> bytes:
 class ReadModelWriter(CheckpointWriter):
     """Writes one read model in schema `schema` (by default that of its active version).
 
-    `fresh`: no row can be there yet, as in a rebuild; rows are then inserted without looking.
+    `fresh`: no row can be there yet, as in a rebuild; rows are then inserted without looking, but those that may be replaced.
     """
 
     def __init__(self, database: Database, model: ReadModel, schema: str | None = None, *, fresh: bool = False) -> None:
@@ -71,7 +71,7 @@ def statement(schema: str, row_set: RowSet, *, fresh: bool = False) -> str:
     source = f"unnest({', '.join(f'%({column})s' for column in row_set.columns)}) AS u ({names})"
     if row_set.insert:
         text = f"INSERT INTO {schema}.{table.name} AS t ({names}) SELECT {names} FROM {source}"  # nosec B608
-        if fresh:
+        if fresh and not table.replaced:
             return text
         text += f" ON CONFLICT ({', '.join(table.key)}) "
         if table.append_only:

@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.agents.values import AgentStatus, Capability
 from infra.postgres.base import QueryPort
+from projections.listing import After, Listing
 
 COLUMNS = """agent_id, tenant_id, name, kind, capabilities::text, task_limit, status, reason, metadata::text, created_at, updated_at,
 version, position"""
+LISTING = Listing("read_agents.agents", COLUMNS, id="agent_id", time="created_at")
 BUSY = "busy"
 """Shown of an available agent without a free slot; never stored (AGT-10a)."""
 
@@ -37,7 +39,7 @@ class ListAgents(BaseModel):
     status: str | None = None
     kind: str | None = None
     limit: int = 100
-    after: tuple[datetime, str] | None = None
+    after: After | None = None
 
 
 class AgentView(BaseModel):
@@ -68,36 +70,19 @@ def shown_status(agent: AgentView, open_assignments: int) -> str:
 
 async def get_agent(port: QueryPort, query: GetAgent) -> AgentView | None:
     """The agent, or None when this tenant has none with that id."""
-    rows = await port.fetch(
-        f"SELECT {COLUMNS} FROM read_agents.agents WHERE agent_id = %(id)s AND tenant_id = %(tenant)s".encode(),  # nosec B608
-        {"id": query.agent_id, "tenant": query.tenant_id},
-    )
-    return _view(rows[0]) if rows else None
+    row = await LISTING.find(port, query.tenant_id, query.agent_id)
+    return None if row is None else _view(row)
 
 
 async def list_agents(port: QueryPort, query: ListAgents) -> list[AgentView]:
     """A page of agents."""
-    filters = ["tenant_id = %(tenant)s"]
-    parameters: dict[str, Any] = {"tenant": query.tenant_id, "limit": query.limit}
-    for column, wanted in (("status", query.status), ("kind", query.kind)):
-        if wanted is not None:
-            filters.append(f"{column} = %({column})s")
-            parameters[column] = wanted
-    if query.after is not None:
-        filters.append("(created_at, agent_id) < (%(after_time)s, %(after_id)s)")
-        parameters["after_time"], parameters["after_id"] = query.after
-    rows = await port.fetch(
-        f"SELECT {COLUMNS} FROM read_agents.agents WHERE {' AND '.join(filters)} "  # nosec B608 - fixed fragments
-        "ORDER BY created_at DESC, agent_id DESC LIMIT %(limit)s".encode(),
-        parameters,
-    )
-    return [_view(row) for row in rows]
+    wanted = {"status": query.status, "kind": query.kind}
+    return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, **wanted)]
 
 
 async def agent_version(port: QueryPort, agent_id: str) -> int:
     """The stream version that the read model shows of an agent; 0 when it has no row yet."""
-    rows = await port.fetch(b"SELECT version FROM read_agents.agents WHERE agent_id = %(id)s", {"id": agent_id})
-    return int(rows[0][0]) if rows else 0
+    return await LISTING.version(port, agent_id)
 
 
 def _view(row: Any) -> AgentView:

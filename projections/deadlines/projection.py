@@ -53,6 +53,7 @@ DEADLINES = ReadModel(
         Table(
             TABLE,
             key=("stream_id", "name"),
+            replaced=True,
             columns={
                 "stream_id": "text",
                 "name": "text",

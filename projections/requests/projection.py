@@ -1,4 +1,5 @@
-"""Events of `requests` in, rows of the tables `requests` and `request_history` out; pure, run by the projections worker and by rebuilds."""
+"""Events of `requests` in, rows of `requests`, `request_history` and `request_decisions` out; pure, run by the projections worker and by
+rebuilds."""
 
 from __future__ import annotations
 
@@ -10,16 +11,26 @@ from pydantic_core import to_json
 
 from contracts.envelope import RecordedEvent
 from contracts.requests.events import (
+    EVENTS,
+    ApprovalNotRequired,
+    ApprovalRequested,
+    ApprovedInAdvance,
+    RequestApproved,
     RequestCompleted,
     RequestCreated,
     RequestDeleted,
+    RequestEscalated,
+    RequestEvent,
     RequestFailed,
+    RequestRejected,
     RequestTriaged,
     RequestUpdated,
     ResearchStarted,
 )
+from contracts.requests.statuses import STATUS_AFTER
 from contracts.requests.values import RequestStatus
 from infra.read_models.base import Change, Insert, ReadModel, RowChange, Table
+from projections.requests import decisions
 
 TABLE = "requests"
 HISTORY = "request_history"
@@ -40,7 +51,12 @@ def request_created(recorded: RecordedEvent, event: RequestCreated) -> Sequence[
                 "category": event.category,
                 "status": RequestStatus.PENDING.value,
                 "confidence": None,
+                "escalated": False,
+                "financial_impact": None,
+                "approval_threshold": None,
+                "approved_by": None,
                 "resolution": None,
+                "reason": None,
                 "metadata": to_json(event.metadata),
                 "created_at": event.created_at,
                 "updated_at": event.created_at,
@@ -54,22 +70,22 @@ def request_created(recorded: RecordedEvent, event: RequestCreated) -> Sequence[
 
 def request_triaged(recorded: RecordedEvent, event: RequestTriaged) -> Sequence[RowChange]:
     """Category, priority and confidence as triage assigned them."""
-    return (
-        _change(
-            recorded,
-            event.request_id,
-            event.triaged_at,
-            status=RequestStatus.TRIAGED.value,
-            category=event.assigned_category.value,
-            priority=int(event.assigned_priority),
-            confidence=event.confidence,
-        ),
-    )
+    assigned = {
+        "category": event.assigned_category.value,
+        "priority": int(event.assigned_priority),
+        "confidence": event.confidence,
+    }
+    return _becomes(recorded, event, event.triaged_at, **assigned), decisions.triage(recorded, event)
+
+
+def request_escalated(recorded: RecordedEvent, event: RequestEscalated) -> Sequence[RowChange]:
+    """A person has to look at it; each time for other reasons, which are with the decisions."""
+    return _change(recorded, event.request_id, event.escalated_at, escalated=True), decisions.escalation(recorded, event)
 
 
 def research_started(recorded: RecordedEvent, event: ResearchStarted) -> Sequence[RowChange]:
     """The request is in progress."""
-    return (_change(recorded, event.request_id, event.started_at, status=RequestStatus.IN_PROGRESS.value),)
+    return (_becomes(recorded, event, event.started_at),)
 
 
 def request_updated(recorded: RecordedEvent, event: RequestUpdated) -> Sequence[RowChange]:
@@ -86,28 +102,60 @@ def request_updated(recorded: RecordedEvent, event: RequestUpdated) -> Sequence[
     return (_change(recorded, event.request_id, event.updated_at, **changed),)
 
 
+def approval_not_required(recorded: RecordedEvent, event: ApprovalNotRequired) -> Sequence[RowChange]:
+    """The work goes on, and which threshold was asked."""
+    threshold = event.approval_threshold.to_json()
+    change = _becomes(recorded, event, event.decided_at, approval_threshold=threshold)
+    return change, decisions.approval_not_required(recorded, event)
+
+
+def approval_requested(recorded: RecordedEvent, event: ApprovalRequested) -> Sequence[RowChange]:
+    """It waits for a person; the amount that is asked about, and the threshold that it was compared with."""
+    impact = event.financial_impact
+    money = {
+        "financial_impact": None if impact is None else impact.to_json(),
+        "approval_threshold": event.approval_threshold.to_json(),
+    }
+    return (_becomes(recorded, event, event.requested_at, **money),)
+
+
+def approved_in_advance(recorded: RecordedEvent, event: ApprovedInAdvance) -> Sequence[RowChange]:
+    """Nothing was asked yet, so the status stays."""
+    return _change(recorded, event.request_id, event.approved_at), decisions.approval_in_advance(recorded, event)
+
+
+def request_approved(recorded: RecordedEvent, event: RequestApproved) -> Sequence[RowChange]:
+    """Who approved it."""
+    change = _becomes(recorded, event, event.approved_at, approved_by=event.approved_by)
+    return change, decisions.approval(recorded, event)
+
+
+def request_rejected(recorded: RecordedEvent, event: RequestRejected) -> Sequence[RowChange]:
+    """The reason; who rejected it is with the decisions."""
+    change = _becomes(recorded, event, event.rejected_at, reason=event.reason)
+    return change, decisions.rejection(recorded, event)
+
+
 def request_completed(recorded: RecordedEvent, event: RequestCompleted) -> Sequence[RowChange]:
     """The resolution."""
-    return (
-        _change(
-            recorded,
-            event.request_id,
-            event.completed_at,
-            status=RequestStatus.COMPLETED.value,
-            resolution=event.resolution,
-            completed_at=event.completed_at,
-        ),
-    )
+    resolved = {"resolution": event.resolution, "completed_at": event.completed_at}
+    return (_becomes(recorded, event, event.completed_at, **resolved),)
 
 
 def request_failed(recorded: RecordedEvent, event: RequestFailed) -> Sequence[RowChange]:
-    """Given up; the reason is in the history."""
-    return (_change(recorded, event.request_id, event.failed_at, status=RequestStatus.FAILED.value),)
+    """Given up, and why."""
+    return (_becomes(recorded, event, event.failed_at, reason=event.reason),)
 
 
 def request_deleted(recorded: RecordedEvent, event: RequestDeleted) -> Sequence[RowChange]:
     """A deleted request stays, marked as deleted: its history stays readable."""
-    return (_change(recorded, event.request_id, event.deleted_at, status=RequestStatus.DELETED.value),)
+    return (_becomes(recorded, event, event.deleted_at, reason=event.reason),)
+
+
+def request_went_on(recorded: RecordedEvent, _event: RequestEvent) -> Sequence[RowChange]:
+    """Something happened that only the history and other read models show; the row reflects it by its version."""
+    metadata = recorded.metadata
+    return (_change(recorded, metadata.subject, datetime.fromisoformat(metadata.time)),)
 
 
 def history_row(recorded: RecordedEvent, event: Any) -> Sequence[RowChange]:
@@ -134,14 +182,18 @@ def history_row(recorded: RecordedEvent, event: Any) -> Sequence[RowChange]:
     )
 
 
-def _change(recorded: RecordedEvent, request_id: str, at: Any, **values: Any) -> Change:
+def _becomes(recorded: RecordedEvent, event: RequestEvent, at: datetime, **values: Any) -> Change:
+    return _change(recorded, event.request_id, at, status=STATUS_AFTER[type(event)].value, **values)
+
+
+def _change(recorded: RecordedEvent, request_id: str, at: datetime, **values: Any) -> Change:
     fixed = {"request_id": request_id, "updated_at": at, "version": recorded.sequence, "position": recorded.position}
     return Change(TABLE, {**fixed, **values})
 
 
 REQUESTS = ReadModel(
     name="requests",
-    version=1,
+    version=2,
     contexts=("requests",),
     package="projections.requests",
     tables=(
@@ -158,7 +210,12 @@ REQUESTS = ReadModel(
                 "category": "text",
                 "status": "text",
                 "confidence": "double precision",
+                "escalated": "boolean",
+                "financial_impact": "jsonb",
+                "approval_threshold": "jsonb",
+                "approved_by": "text",
                 "resolution": "text",
+                "reason": "text",
                 "metadata": "jsonb",
                 "created_at": "timestamptz",
                 "updated_at": "timestamptz",
@@ -186,12 +243,20 @@ REQUESTS = ReadModel(
                 "data": "json",
             },
         ),
+        decisions.DECISIONS,
     ),
     project={
+        **dict.fromkeys(EVENTS, request_went_on),
         RequestCreated: request_created,
         RequestTriaged: request_triaged,
+        RequestEscalated: request_escalated,
         ResearchStarted: research_started,
         RequestUpdated: request_updated,
+        ApprovalNotRequired: approval_not_required,
+        ApprovalRequested: approval_requested,
+        ApprovedInAdvance: approved_in_advance,
+        RequestApproved: request_approved,
+        RequestRejected: request_rejected,
         RequestCompleted: request_completed,
         RequestFailed: request_failed,
         RequestDeleted: request_deleted,

@@ -9,20 +9,33 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from contracts.money import Money
+from contracts.requests.values import Decision, EscalationReason
 from infra.postgres.base import QueryPort
+from projections.listing import After, Listing
 
-COLUMNS = """request_id, tenant_id, customer_id, thread_id, message, priority, category, status, confidence, resolution, metadata::text,
-created_at, updated_at, completed_at, version, position"""
+# The reasons of an escalation come one by one, with the decisions; an index finds them, for the rows of the page only.
+COLUMNS = """request_id, tenant_id, customer_id, thread_id, message, priority, category, status, confidence, escalated,
+CASE WHEN escalated THEN (SELECT string_agg(d.outcome, ', ' ORDER BY d.version) FROM read_requests.request_decisions d
+WHERE d.request_id = requests.request_id AND d.kind = 'escalation') END,
+financial_impact::text, approval_threshold::text, approved_by, resolution, reason, metadata::text, created_at, updated_at, completed_at,
+version, position"""
+LISTING = Listing("read_requests.requests", COLUMNS, id="request_id", time="created_at")
+DECISIONS = b"""
+SELECT decision_id, kind, outcome, confidence, reason, decided_by, decided_at FROM read_requests.request_decisions
+WHERE request_id = %(id)s AND tenant_id = %(tenant)s ORDER BY version
+"""
 
 
 class GetRequest(BaseModel):
-    """One request of a tenant, with its history when asked for."""
+    """One request of a tenant, with its decisions unless they are not wanted, with its history when asked for (REQ-14)."""
 
     model_config = ConfigDict(frozen=True)
 
     tenant_id: str
     request_id: str
     include_history: bool = False
+    include_decisions: bool = True
 
 
 class ListRequests(BaseModel):
@@ -33,8 +46,9 @@ class ListRequests(BaseModel):
     tenant_id: str
     status: str | None = None
     customer_id: str | None = None
+    escalated: bool | None = None
     limit: int = 100
-    after: tuple[datetime, str] | None = None
+    after: After | None = None
 
 
 class HistoryEntry(BaseModel):
@@ -68,47 +82,38 @@ class RequestView(BaseModel):
     category: str | None
     status: str
     confidence: float | None
+    escalated: bool
+    escalation_reasons: tuple[EscalationReason, ...]
+    financial_impact: Money | None
+    approval_threshold: Money | None
+    approved_by: str | None
     resolution: str | None
+    reason: str | None
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
     version: int
     position: int
+    decisions: tuple[Decision, ...] | None = None
     history: tuple[HistoryEntry, ...] | None = None
 
 
 async def get_request(port: QueryPort, query: GetRequest) -> RequestView | None:
     """The request, or None when this tenant has none with that id."""
-    rows = await port.fetch(
-        f"SELECT {COLUMNS} FROM read_requests.requests WHERE request_id = %(id)s AND tenant_id = %(tenant)s".encode(),  # nosec B608
-        {"id": query.request_id, "tenant": query.tenant_id},
-    )
-    if not rows:
+    row = await LISTING.find(port, query.tenant_id, query.request_id)
+    if row is None:
         return None
+    decisions = await request_decisions(port, query.tenant_id, query.request_id) if query.include_decisions else None
     history = await request_history(port, query.tenant_id, query.request_id) if query.include_history else None
-    return _view(rows[0], history)
+    return _view(row).model_copy(update={"decisions": decisions, "history": history})
 
 
 async def list_requests(port: QueryPort, query: ListRequests) -> list[RequestView]:
     """A page of requests."""
-    filters = ["tenant_id = %(tenant)s"]
-    parameters: dict[str, Any] = {"tenant": query.tenant_id, "limit": query.limit}
-    if query.status is not None:
-        filters.append("status = %(status)s")
-        parameters["status"] = query.status
-    if query.customer_id is not None:
-        filters.append("customer_id = %(customer)s")
-        parameters["customer"] = query.customer_id
-    if query.after is not None:
-        filters.append("(created_at, request_id) < (%(after_time)s, %(after_id)s)")
-        parameters["after_time"], parameters["after_id"] = query.after
-    rows = await port.fetch(
-        f"SELECT {COLUMNS} FROM read_requests.requests WHERE {' AND '.join(filters)} "  # nosec B608 - fixed fragments
-        "ORDER BY created_at DESC, request_id DESC LIMIT %(limit)s".encode(),
-        parameters,
-    )
-    return [_view(row, None) for row in rows]
+    wanted = {"status": query.status, "customer_id": query.customer_id}
+    escalated = {None: (), True: ("escalated",), False: ("NOT escalated",)}[query.escalated]
+    return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, *escalated, **wanted)]
 
 
 async def find_by_customer(port: QueryPort, tenant_id: str, customer_id: str, limit: int = 100) -> list[RequestView]:
@@ -129,12 +134,19 @@ async def request_history(port: QueryPort, tenant_id: str, request_id: str) -> t
 
 async def request_version(port: QueryPort, request_id: str) -> int:
     """The stream version that the read model shows of a request; 0 when it has no row yet."""
-    rows = await port.fetch(b"SELECT version FROM read_requests.requests WHERE request_id = %(id)s", {"id": request_id})
-    return int(rows[0][0]) if rows else 0
+    return await LISTING.version(port, request_id)
 
 
-def _view(row: Any, history: tuple[HistoryEntry, ...] | None) -> RequestView:
-    names = [name for name in RequestView.model_fields if name != "history"]
+async def request_decisions(port: QueryPort, tenant_id: str, request_id: str) -> tuple[Decision, ...]:
+    """What was decided on a request, oldest first."""
+    rows = await port.fetch(DECISIONS, {"id": request_id, "tenant": tenant_id})
+    return tuple(Decision(**dict(zip(Decision.model_fields, row, strict=True))) for row in rows)
+
+
+def _view(row: Any) -> RequestView:
+    names = [name for name in RequestView.model_fields if name not in ("decisions", "history")]
     values = dict(zip(names, row, strict=True))
-    values["metadata"] = json.loads(values["metadata"])
-    return RequestView(**values, history=history)
+    for column in ("financial_impact", "approval_threshold", "metadata"):
+        values[column] = None if values[column] is None else json.loads(values[column])
+    reasons = values["escalation_reasons"]
+    return RequestView(**{**values, "escalation_reasons": reasons.split(", ") if reasons else ()})

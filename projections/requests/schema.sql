@@ -1,4 +1,6 @@
--- Read model `requests`: one row a request, one row an event of its history. Each row carries the version of the stream that it reflects.
+-- Read model `requests`: one row a request, one row an event of its history, one row a decision. Each row carries the version of the stream
+-- that it reflects. financial_impact and approval_threshold are what was compared when an approval was asked for or found not to be needed;
+-- reason is why the request was rejected, given up or deleted.
 CREATE TABLE {schema}.requests (
     request_id text PRIMARY KEY,
     tenant_id text NOT NULL,
@@ -9,7 +11,12 @@ CREATE TABLE {schema}.requests (
     category text,
     status text NOT NULL,
     confidence double precision,
+    escalated boolean NOT NULL DEFAULT false,
+    financial_impact jsonb,
+    approval_threshold jsonb,
+    approved_by text,
     resolution text,
+    reason text,
     metadata jsonb NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -32,4 +39,19 @@ CREATE TABLE {schema}.request_history (
     correlation_id text NOT NULL,
     causation_id text NOT NULL,
     data json NOT NULL
+);
+
+-- decision_id is the id of the event that records the decision; the outcome of an escalation is its reasons, separated by commas.
+CREATE TABLE {schema}.request_decisions (
+    request_id text NOT NULL,
+    version bigint NOT NULL,
+    tenant_id text NOT NULL,
+    position bigint NOT NULL,
+    decision_id text NOT NULL,
+    kind text NOT NULL,
+    outcome text NOT NULL,
+    confidence double precision,
+    reason text,
+    decided_by text,
+    decided_at timestamptz NOT NULL
 );

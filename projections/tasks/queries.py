@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from infra.postgres.base import QueryPort
+from projections.listing import After, Listing
 
 COLUMNS = """task_id, tenant_id, task_type, kind, subject_id, status, outcome, reason, error_type, priority, agent_id, attempt,
 max_attempts, queued_at, assigned_at, started_at, completed_at, deadline_at, duration_ms, model, input_tokens, output_tokens,
 cost, version, position"""
+LISTING = Listing("read_tasks.tasks", COLUMNS, id="task_id", time="queued_at")
 
 OPEN_ASSIGNMENTS = b"""
 SELECT agent_id, count(*) FROM read_tasks.tasks
@@ -45,7 +47,7 @@ class ListTasks(BaseModel):
     agent_id: str | None = None
     subject_id: str | None = None
     limit: int = 100
-    after: tuple[datetime, str] | None = None
+    after: After | None = None
 
 
 class TaskView(BaseModel):
@@ -90,31 +92,14 @@ class WaitingTask(NamedTuple):
 
 async def get_task(port: QueryPort, query: GetTask) -> TaskView | None:
     """The task, or None when this tenant has none with that id."""
-    rows = await port.fetch(
-        f"SELECT {COLUMNS} FROM read_tasks.tasks WHERE task_id = %(id)s AND tenant_id = %(tenant)s".encode(),  # nosec B608
-        {"id": query.task_id, "tenant": query.tenant_id},
-    )
-    return _view(rows[0]) if rows else None
+    row = await LISTING.find(port, query.tenant_id, query.task_id)
+    return None if row is None else _view(row)
 
 
 async def list_tasks(port: QueryPort, query: ListTasks) -> list[TaskView]:
     """A page of tasks."""
-    filters = ["tenant_id = %(tenant)s"]
-    parameters: dict[str, Any] = {"tenant": query.tenant_id, "limit": query.limit}
-    for column in ("status", "kind", "agent_id", "subject_id"):
-        wanted = getattr(query, column)
-        if wanted is not None:
-            filters.append(f"{column} = %({column})s")
-            parameters[column] = wanted
-    if query.after is not None:
-        filters.append("(queued_at, task_id) < (%(after_time)s, %(after_id)s)")
-        parameters["after_time"], parameters["after_id"] = query.after
-    rows = await port.fetch(
-        f"SELECT {COLUMNS} FROM read_tasks.tasks WHERE {' AND '.join(filters)} "  # nosec B608 - fixed fragments
-        "ORDER BY queued_at DESC, task_id DESC LIMIT %(limit)s".encode(),
-        parameters,
-    )
-    return [_view(row) for row in rows]
+    wanted = {column: getattr(query, column) for column in ("status", "kind", "agent_id", "subject_id")}
+    return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, **wanted)]
 
 
 async def open_assignments(port: QueryPort, tenant_id: str, agent_ids: Sequence[str]) -> dict[str, int]:
@@ -130,8 +115,7 @@ async def oldest_waiting(port: QueryPort, tenant_id: str) -> list[WaitingTask]:
 
 async def task_version(port: QueryPort, task_id: str) -> int:
     """The stream version that the read model shows of a task; 0 when it has no row yet."""
-    rows = await port.fetch(b"SELECT version FROM read_tasks.tasks WHERE task_id = %(id)s", {"id": task_id})
-    return int(rows[0][0]) if rows else 0
+    return await LISTING.version(port, task_id)
 
 
 def _view(row: Any) -> TaskView:

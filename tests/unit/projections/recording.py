@@ -1,11 +1,11 @@
 """Events as a stream records them, and the rows that a read model makes of them, kept in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from contracts.envelope import Metadata, RecordedEvent
 from contracts.message import Event
-from infra.read_models.base import Insert, ReadModel, merge
+from infra.read_models.base import ReadModel, merge
 
 FIRST_POSITION = 41
 
@@ -39,19 +39,7 @@ def row_after(model: ReadModel, events: Sequence[RecordedEvent]) -> dict[str, An
 
 def rows_after(model: ReadModel, events: Sequence[RecordedEvent]) -> dict[tuple[Any, ...], dict[str, Any]]:
     """The rows that these events make, by table and key; a change of a row that is not there makes none."""
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    tables = {table.name: table for table in model.tables}
-    for event in events:
-        for change in model.changes(event):
-            table = tables[change.table]
-            key = (change.table, *(change.values[column] for column in table.key))
-            assert set(change.values) <= set(table.columns)
-            if isinstance(change, Insert):
-                assert set(change.values) == set(table.columns)
-                rows[key] = dict(change.values)
-            elif key in rows:
-                rows[key] = {**rows[key], **change.values}
-    return rows
+    return tables_after(model, ([event] for event in events))
 
 
 def row_of_one_batch(model: ReadModel, events: Sequence[RecordedEvent]) -> dict[str, Any]:
@@ -59,3 +47,21 @@ def row_of_one_batch(model: ReadModel, events: Sequence[RecordedEvent]) -> dict[
     (row_set,) = merge(model.tables, [change for event in events for change in model.changes(event)])
     (row,) = row_set.rows
     return dict(row)
+
+
+def tables_after(model: ReadModel, batches: Iterable[Sequence[RecordedEvent]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The rows of every table, by table and key, after these batches, each written as the statements of the writer would."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for batch in batches:
+        for row_set in merge(model.tables, [change for event in batch for change in model.changes(event)]):
+            table = row_set.table
+            for values in row_set.rows:
+                key = (table.name, *(values[column] for column in table.key))
+                there = rows.get(key)
+                assert set(values) <= set(table.columns)
+                if there is None and row_set.insert:
+                    assert set(values) == set(table.columns)
+                    rows[key] = dict(values)
+                elif there is not None and not table.append_only and there[table.version] < values[table.version]:
+                    rows[key] = {**there, **values}
+    return rows

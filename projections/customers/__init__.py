@@ -1,0 +1,1 @@
+"""The read model `customers`: what is known of each customer."""

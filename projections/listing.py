@@ -1,0 +1,58 @@
+"""How a table with one row for each aggregate is asked: one row, a page of rows newest first, the version of a row; used by the queries
+of the read models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from infra.postgres.base import QueryPort
+
+Row = Sequence[Any]
+After = tuple[datetime, str]
+"""Time and id of the last row of the page before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A table of a read model: its name with the schema, the columns of a view in its order, the id, and the time by which it is listed."""
+
+    table: str
+    columns: str
+    id: str
+    time: str
+
+    async def find(self, port: QueryPort, tenant_id: str, id_: str) -> Row | None:
+        """The row with this id, or None when this tenant has none."""
+        rows = await port.fetch(
+            f"SELECT {self.columns} FROM {self.table} WHERE {self.id} = %(id)s AND tenant_id = %(tenant)s".encode(),  # nosec B608 - fixed names
+            {"id": id_, "tenant": tenant_id},
+        )
+        return rows[0] if rows else None
+
+    async def page(
+        self, port: QueryPort, tenant_id: str | None, limit: int, after: After | None, *conditions: str, **equal: object
+    ) -> Sequence[Row]:
+        """A page of a tenant's rows, newest first, or of all tenants' for None. `conditions` are SQL of the caller's code; of `equal`,
+        what is None does not filter."""
+        filters = list(conditions)
+        parameters: dict[str, Any] = {"limit": limit}
+        for column, wanted in {"tenant_id": tenant_id, **equal}.items():
+            if wanted is not None:
+                filters.append(f"{column} = %({column})s")
+                parameters[column] = wanted
+        if after is not None:
+            filters.append(f"({self.time}, {self.id}) < (%(after_time)s, %(after_id)s)")
+            parameters["after_time"], parameters["after_id"] = after
+        return await port.fetch(
+            f"SELECT {self.columns} FROM {self.table} WHERE {' AND '.join(filters) or 'true'} "  # nosec B608 - fixed names
+            f"ORDER BY {self.time} DESC, {self.id} DESC LIMIT %(limit)s".encode(),
+            parameters,
+        )
+
+    async def version(self, port: QueryPort, id_: str) -> int:
+        """The stream version that the row reflects; 0 when there is none yet."""
+        rows = await port.fetch(f"SELECT version FROM {self.table} WHERE {self.id} = %(id)s".encode(), {"id": id_})  # nosec B608 - fixed names
+        return int(rows[0][0]) if rows else 0

@@ -1,0 +1,1 @@
+"""The read model `tenants`: the settings of each tenant."""

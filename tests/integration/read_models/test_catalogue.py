@@ -1,0 +1,197 @@
+"""Every read model of the catalogue, kept from a recorded log of every context in a real database: its queries, and a rebuild that
+ends equal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from contracts.envelope import RecordedEvent, encode_stored
+from contracts.partitioning import partition_for
+from contracts.topics import CONTEXTS, events_topic
+from infra.event_store.base import AggregateAppend, NewEvent, NewOutcome, OutcomeKind
+from infra.event_store.postgres import PostgresEventStore
+from infra.postgres.pool import Database
+from infra.read_models.base import ReadModel
+from infra.read_models.catch_up import catch_up
+from infra.read_models.postgres import ReadModelWriter
+from infra.read_models.rebuild import Rebuild, RebuildDiffers
+from infra.settings import MeshSettings
+from projections.approvals.queries import ApprovalStatus, GetApproval, ListApprovals, get_approval, list_approvals
+from projections.catalogue import read_models
+from projections.customers.queries import GetCustomer, ListCustomers, get_customer, list_customers
+from projections.requests.queries import GetRequest, ListRequests, find_by_customer, get_request, list_requests
+from projections.tenants.queries import GetTenant, ListTenants, get_tenant, list_tenants
+from tests.mixed_log import ENDINGS, mixed_log
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+TENANT, OTHER = "test-tenant", "other-tenant"
+PARTITIONS = 3
+PAGE = 40
+SIMPLE, APPROVED, REJECTED, EXPIRED, OTHERS, DELETED, ASKED_ANEW, IN_ADVANCE, WAITING = (f"req-{number}" for number in range(len(ENDINGS)))
+
+
+async def append(store: PostgresEventStore, log: list[RecordedEvent]) -> None:
+    """Write a recorded log page by page, so that the streams lie between one another."""
+    for start in range(0, len(log), PAGE):
+        appends: dict[str, AggregateAppend] = {}
+        for event in log[start : start + PAGE]:
+            one = appends.setdefault(event.aggregate_id, AggregateAppend(event.aggregate_id, event.sequence - 1))
+            one.events.append(NewEvent(event.metadata.type_name, encode_stored(event.metadata, event.data)))
+            number = len(one.events)
+            command = f"command-of-{event.metadata.message_id}"
+            one.outcomes.append(NewOutcome(command, OutcomeKind.EVENTS, None, event.sequence, number, 0, b"hash"))
+        assert await store.append(list(appends.values())) == {}
+
+
+async def keep(database: Database, model: ReadModel, *, behind: int = 0) -> None:
+    """Bring a read model up to date from the stores, as its worker would; the last partitions stay `behind` and know nothing."""
+    for context in model.contexts:
+        writer = ReadModelWriter(database, model)
+        partitions = list(range(PARTITIONS - behind))
+        checkpoints = await writer.checkpoints(events_topic(context), partitions)
+        offsets = {TopicPartition(events_topic(context), number): 1 for number in partitions}
+        store = PostgresEventStore(database, context)
+        await catch_up(model, writer, store.read_events, checkpoints, offsets, PARTITIONS, set(), lambda: None)
+
+
+@pytest.fixture
+async def database(mesh_settings: MeshSettings) -> AsyncIterator[Database]:
+    """A database that holds the log; no read model has seen it."""
+    database = Database(mesh_settings.model_copy(update={"pool_min_size": 1}), mesh_settings.postgres_dsn, name="test")
+    await database.open()
+    for context, log in mixed_log(len(ENDINGS)).items():
+        await append(PostgresEventStore(database, context), list(log))
+    yield database
+    await database.close()
+
+
+def rebuild(database: Database, model: ReadModel) -> Rebuild:
+    stores = {context: PostgresEventStore(database, context) for context in model.contexts}
+    return Rebuild(database, model, stores, PARTITIONS)
+
+
+async def test_each_read_model_rebuilt_equals_the_one_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.read_models.rebuild.PAGE", 3)  # rows are changed, and replaced, in a later page than they were made
+    log = mixed_log(len(ENDINGS))
+    for model in read_models():
+        await keep(database, model)
+        report = await rebuild(database, model).run(lambda done, of: None)
+        events = sum(len(log[context]) for context in model.contexts)
+        assert (report.compared, report.parked, report.events) == (True, 0, events), model.name
+        assert report.rows > 0
+
+
+async def test_a_rebuild_covers_what_the_checkpoints_cover_and_nothing_else(database: Database) -> None:
+    assert {context for model in read_models() for context in model.contexts} == set(CONTEXTS)
+    for model in read_models():
+        await keep(database, model, behind=1)
+        seen = [
+            event
+            for context in model.contexts
+            for event in mixed_log(len(ENDINGS))[context]
+            if partition_for(event.aggregate_id.encode(), PARTITIONS) < PARTITIONS - 1
+        ]
+        report = await rebuild(database, model).run(lambda done, of: None)
+        assert (report.compared, report.events) == (True, len(seen)), model.name
+
+
+async def test_a_request_is_answered_with_decisions_and_on_demand_with_its_history(database: Database) -> None:
+    await keep(database, model("requests"))
+    found = await get_request(database, GetRequest(tenant_id=TENANT, request_id=APPROVED))
+    assert found is not None
+    assert found.history is None
+    assert found.decisions is not None
+    assert [(each.kind, each.outcome) for each in found.decisions] == [
+        ("triage", "billing"),
+        ("escalation", "vip_customer, low_confidence"),
+        ("approval", "approved"),
+    ]
+    assert (found.escalated, found.escalation_reasons) == (True, ("vip_customer", "low_confidence"))
+    assert (str(found.financial_impact), str(found.approval_threshold), found.approved_by) == ("USD 2,500.00", "USD 1,000.00", "ada")
+
+    query = GetRequest(tenant_id=TENANT, request_id=SIMPLE, include_history=True, include_decisions=False)
+    found = await get_request(database, query)
+    assert found is not None
+    assert found.decisions is None
+    assert found.history is not None
+    assert [entry.version for entry in found.history] == list(range(1, found.version + 1))
+    assert (found.escalated, found.escalation_reasons, found.financial_impact) == (False, (), None)
+    assert await get_request(database, GetRequest(tenant_id=OTHER, request_id=SIMPLE)) is None
+
+
+async def test_requests_are_found_by_status_customer_and_escalation(database: Database) -> None:
+    await keep(database, model("requests"))
+
+    async def ids(**filters: Any) -> list[str]:
+        return [view.request_id for view in await list_requests(database, ListRequests(tenant_id=TENANT, **filters))]
+
+    assert await ids(status="completed") == [APPROVED, SIMPLE]
+    assert await ids(escalated=True) == [ASKED_ANEW, APPROVED]
+    assert await ids(escalated=False, status="rejected") == [EXPIRED, REJECTED]
+    assert [view.request_id for view in await find_by_customer(database, TENANT, "cust-0000")] == [IN_ADVANCE, SIMPLE]
+    assert await find_by_customer(database, OTHER, "cust-0000") == []
+
+
+async def test_approvals_are_found_with_how_long_they_were_waited_for(database: Database) -> None:
+    await keep(database, model("approvals"))
+
+    async def ids(status: ApprovalStatus | None = None, **filters: Any) -> list[str]:
+        query = ListApprovals(**{"tenant_id": TENANT, "status": status, **filters})
+        return [view.request_id for view in await list_approvals(database, query)]
+
+    everything = [WAITING, IN_ADVANCE, ASKED_ANEW, DELETED, EXPIRED, REJECTED, APPROVED]
+    assert await ids() == everything
+    assert await ids(ApprovalStatus.WAITING) == [WAITING]
+    assert await ids(ApprovalStatus.APPROVED) == [IN_ADVANCE, ASKED_ANEW, APPROVED]
+    assert await ids(ApprovalStatus.REJECTED) == [REJECTED]
+    assert await ids(ApprovalStatus.EXPIRED) == [EXPIRED]
+    assert await ids(ApprovalStatus.OBSOLETE) == [DELETED]
+    assert await ids(delegated_to="grace") == [REJECTED]
+    assert await ids(tenant_id=OTHER) == []
+
+    first, second = await list_approvals(database, ListApprovals(tenant_id=TENANT, limit=2))
+    rest = await ids(after=(second.requested_at, second.request_id))
+    assert [first.request_id, second.request_id, *rest] == everything
+
+    approved = await get_approval(database, GetApproval(tenant_id=TENANT, request_id=APPROVED))
+    assert approved is not None
+    assert (approved.waited_seconds, approved.status, approved.approvers) == (3.0, "approved", ("ada", "grace"))
+    waiting = await get_approval(database, GetApproval(tenant_id=TENANT, request_id=WAITING))
+    assert waiting is not None
+    assert waiting.waited_seconds > 60
+    assert await get_approval(database, GetApproval(tenant_id=OTHER, request_id=WAITING)) is None
+
+
+async def test_customers_and_tenants_are_found(database: Database) -> None:
+    await keep(database, model("customers"))
+    await keep(database, model("tenants"))
+    customer = await get_customer(database, GetCustomer(tenant_id=TENANT, customer_id=f"cust-of-{TENANT}"))
+    assert customer is not None
+    assert (customer.tier, customer.email, customer.version) == ("enterprise", "ada.byron@example.org", 3)
+    assert await get_customer(database, GetCustomer(tenant_id=OTHER, customer_id=customer.customer_id)) is None
+    assert [view.customer_id for view in await list_customers(database, ListCustomers(tenant_id=OTHER, tier="enterprise"))] == [
+        f"cust-of-{OTHER}"
+    ]
+    assert await list_customers(database, ListCustomers(tenant_id=TENANT, tier="free")) == []
+
+    tenant = await get_tenant(database, GetTenant(tenant_id=TENANT))
+    assert tenant is not None
+    assert (str(tenant.approval_threshold), tenant.four_eyes, tenant.approvers) == ("EUR 250.00", True, ("ada", "grace"))
+    assert await get_tenant(database, GetTenant(tenant_id="nobody")) is None
+    assert [view.tenant_id for view in await list_tenants(database, ListTenants())] == [TENANT, OTHER]
+
+
+async def test_a_rebuild_that_differs_from_a_kept_approval_switches_nothing(database: Database) -> None:
+    await keep(database, model("approvals"))
+    await database.execute(b"UPDATE read_approvals.approvals SET decision = 'approved' WHERE request_id = %(id)s", {"id": WAITING})
+    with pytest.raises(RebuildDiffers, match=WAITING):
+        await rebuild(database, model("approvals")).run(lambda done, of: None)
+
+
+def model(name: str) -> ReadModel:
+    return next(each for each in read_models() if each.name == name)
