@@ -130,6 +130,28 @@ class MeshSettings(BaseSettings):
     pool_idle_seconds: float = Field(300.0, gt=0, description="An idle connection above the minimum is closed after this time.")
     pool_max_queries: int = Field(50_000, ge=1, description="A connection is replaced after this many statements.")
 
+    model_url: str | None = Field(
+        None, description="The base URL of an OpenAI-compatible endpoint, ending in `/v1` for most. Not set: agents work by rules."
+    )
+    model_key: SecretStr | None = Field(None, description="The key of that endpoint; absent where it asks for none.")
+    model_name: str | None = Field(None, min_length=1, max_length=200, description="The model to ask there; needed with the URL.")
+    model_fallback_name: str | None = Field(
+        None, min_length=1, max_length=200, description="A second model, asked when the first cannot be reached or is overloaded."
+    )
+    model_fallback_url: str | None = Field(None, description="Where the second model is. Not set: at the first one's URL.")
+    model_fallback_key: SecretStr | None = Field(None, description="The second endpoint's key. Not set: the first one's.")
+    model_request_limit: int = Field(10, ge=1, le=1_000, description="The most requests that one question to a model may take.")
+    model_input_tokens_limit: int = Field(200_000, ge=1, description="The most tokens that the requests of one question may send.")
+    model_output_tokens_limit: int = Field(20_000, ge=1, description="The most tokens that the answers to one question may have.")
+    model_timeout_seconds: float = Field(60.0, gt=0, le=3_600, description="How long one request to a model may take.")
+    model_concurrency: int = Field(20, ge=1, le=10_000, description="Requests to a model under way at once, in each agent host.")
+
+    payments_url: str | None = Field(
+        None, description="The base URL of the payment service that pays refunds back. Not set: staff carries approved refunds out."
+    )
+    payments_token: SecretStr | None = Field(None, description="The bearer token of the payment service.")
+    payments_timeout_seconds: float = Field(10.0, gt=0, le=600, description="How long one request to the payment service may take.")
+
     trace_sample_ratio: float = Field(
         0.1, ge=0.0, le=1.0, description="The share of new traces that is recorded; a trace that its sender sampled always is."
     )
@@ -178,6 +200,18 @@ class MeshSettings(BaseSettings):
             raise ValueError("must be a URL that starts with http:// or https://")
         return value
 
+    @field_validator("model_url", "model_fallback_url", "payments_url")
+    @classmethod
+    def _check_http_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be a URL that starts with http:// or https://")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must hold neither user, password, query nor fragment: keys and tokens have settings of their own")
+        return value.rstrip("/")
+
     @field_validator("topic_prefix")
     @classmethod
     def _check_topic_prefix(cls, value: str) -> str:
@@ -191,6 +225,12 @@ class MeshSettings(BaseSettings):
             raise ValueError("AGENTMESH_KAFKA_HEARTBEAT_INTERVAL_MS must be at most half of AGENTMESH_KAFKA_SESSION_TIMEOUT_MS")
         if self.pool_min_size > self.pool_max_size:
             raise ValueError("AGENTMESH_POOL_MIN_SIZE must not be above AGENTMESH_POOL_MAX_SIZE")
+        if (self.model_url is None) != (self.model_name is None):
+            raise ValueError("AGENTMESH_MODEL_URL and AGENTMESH_MODEL_NAME are set together or not at all")
+        if self.model_fallback_name is None and (self.model_fallback_url or self.model_fallback_key):
+            raise ValueError("AGENTMESH_MODEL_FALLBACK_NAME is missing beside the fallback's URL or key")
+        if self.model_fallback_name is not None and self.model_name is None:
+            raise ValueError("AGENTMESH_MODEL_FALLBACK_NAME needs AGENTMESH_MODEL_URL and AGENTMESH_MODEL_NAME")
         return self
 
     @property

@@ -18,11 +18,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+import pydantic_ai.models
 import pytest
 from psycopg import sql
 
 from infra.local_stack import Endpoints, LocalStackError, resolve_endpoints, source_of, stop_stack
 from infra.settings import MeshSettings, SettingsError, load_settings
+
+# No test asks a real model; tests/model_endpoint.py lets calls to a server of its own through.
+pydantic_ai.models.ALLOW_MODEL_REQUESTS = False
 
 TEST_ROOT = Path(__file__).resolve().parent.parent / ".agentmesh" / "tests"
 TOPIC_MARK = "t-"
@@ -86,6 +90,10 @@ SERVERS_KEY = pytest.StashKey[TestServers]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Nor does a worker process that a test starts: whatever model or payment service this shell is set up for is not the tests'.
+    for name in [name for name in os.environ if name.startswith(("AGENTMESH_MODEL_", "AGENTMESH_PAYMENTS_"))]:
+        del os.environ[name]
+
     def say(message: str) -> None:
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:

@@ -76,7 +76,7 @@ class Requirement(BaseModel):
 
 
 class ModelUsage(BaseModel):
-    """What the model calls of one attempt used, summed up."""
+    """What the model calls of one attempt used, summed up. Without calls where an earlier attempt's answer was used again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -85,3 +85,8 @@ class ModelUsage(BaseModel):
     input_tokens: Tokens
     output_tokens: Tokens
     cost: Cost = Decimal(0)
+    prices: ModelName | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="The table of prices that the cost was computed with; absent: no price is known, or none is asked.",
+    )

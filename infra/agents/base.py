@@ -26,6 +26,8 @@ from contracts.requests.values import Priority
 from contracts.tasks.values import ModelUsage
 from infra.effects.base import Effects
 from infra.knowledge.base import Passage
+from infra.models.base import Model, RuleFunction
+from infra.payments.base import Payments
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,11 @@ class TaskContext:
     """The tenant's knowledge base."""
     effects: Effects
     """Calls to the outside that must not be made twice: `await context.effects.once(name, call, input=…)`."""
+    model: Model
+    """The configured language model, or the agent's own `rules`: `await context.model.run(operation, instructions=…, prompt=…,
+    output_type=…, tools=[…])`."""
+    payments: Payments | None = None
+    """The payment service; None where none is configured. What it is asked goes through `effects`."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when nobody wants the result any more; the run is then also cancelled."""
     logger: Any = field(default_factory=lambda: logging.getLogger("agentmesh.agent"))
@@ -89,6 +96,8 @@ class Agent(ABC):
     """What agents of this kind can do, by name with a level from 1 to 5."""
     concurrency: ClassVar[int] = 1
     """How many tasks one agent runs at a time: the default limit of agents registered for this kind."""
+    rules: ClassVar[Mapping[str, RuleFunction]] = {}
+    """Answers operations of `context.model` while no model is configured: the prompt in, the output out."""
 
     @abstractmethod
     async def handle(self, task: Task, context: TaskContext) -> Mapping[str, Any] | BaseModel:

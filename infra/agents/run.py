@@ -18,8 +18,13 @@ from contracts.tasks.values import ModelUsage
 from contracts.topics import MAX_RECORD_BYTES
 from infra.agents.base import Agent, Memory, Task, TaskContext, TaskFailed
 from infra.agents.commands import envelope
+from infra.agents.outside import NOTHING_OUTSIDE, Outside
 from infra.effects.base import Effects
+from infra.errors import MeshError
 from infra.knowledge.base import KnowledgeBase, Passage
+from infra.models.base import RuleFunction, added
+from infra.models.task_model import TaskModel
+from infra.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -35,24 +40,43 @@ class RunResult(NamedTuple):
 
 
 Tell = Callable[[RunResult], Awaitable[None]]
+Attempt = Callable[[Agent, Task, TaskContext], Awaitable[TaskCommand]]
 
 
-async def agent_run(agent: Agent, task: Task, context: TaskContext, tell: Tell) -> None:
-    """Run one attempt and tell how it went. Raises only CancelledError: when the run was called off, or its host stops."""
+async def agent_run(agent: Agent, task: Task, context: TaskContext, tell: Tell, attempted: Attempt | None = None) -> None:
+    """Run one attempt and tell how it went. Raises only CancelledError: when the run was called off, or its host stops.
+
+    `attempted` stands for `attempt`, with something around it."""
     await tell(RunResult(StartTask(**_common(task)), "start", ends=False))
-    await tell(RunResult(await attempt(agent, task, context), "end", ends=True))
+    await tell(RunResult(await (attempted or attempt)(agent, task, context), "end", ends=True))
 
 
-def context_of(task: Task, memory: Memory, effects: Effects, cancelled: asyncio.Event | None = None) -> TaskContext:
-    """What the agent gets beside the task."""
+def context_of(
+    task: Task,
+    memory: Memory,
+    effects: Effects,
+    cancelled: asyncio.Event | None = None,
+    *,
+    rules: Mapping[str, RuleFunction] | None = None,
+    outside: Outside = NOTHING_OUTSIDE,
+    metrics: Metrics | None = None,
+) -> TaskContext:
+    """What the agent gets beside the task; `rules` are the agent's."""
     names = {"task_id": task.task_id, "agent_id": task.agent_id, "subject_id": task.subject_id}
-    return TaskContext(
+
+    def used(usage: ModelUsage) -> None:
+        context.usage = added(context.usage, usage)
+
+    context = TaskContext(
         deadline_at=task.deadline_at,
         memory=memory,
         effects=effects,
+        model=TaskModel(outside.model, rules or {}, effects, used, metrics),
+        payments=outside.payments,
         cancelled=cancelled or asyncio.Event(),
         logger=logging.LoggerAdapter(logger, names),
     )
+    return context
 
 
 class TenantMemory:
@@ -84,6 +108,9 @@ async def attempt(agent: Agent, task: Task, context: TaskContext) -> TaskCommand
         return _failed(task, context, error)
     except TaskFailed as error:
         return _failed(task, context, error, reason=error.reason, final=error.final)
+    except MeshError as error:  # of a model, a payment service, an effect: whoever raised it knows whether it would end the same again
+        context.logger.warning("the attempt failed: %s: %s", type(error).__name__, error)
+        return _failed(task, context, error, final=getattr(error, "final", False) is True)
     except Exception as error:
         context.logger.exception("the agent raised")
         return _failed(task, context, error)

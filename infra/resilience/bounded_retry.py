@@ -30,9 +30,14 @@ NEVER_RETRIED: Final = (DomainError, DataError, ConfigurationError, pydantic.Val
 
 
 class RetryPolicy(BaseModel, frozen=True, extra="forbid"):
-    """How often a call is tried in all, and after which errors again. NEVER_RETRIED holds whatever `retryable` says."""
+    """How often a call is tried in all, and after which errors again. NEVER_RETRIED holds whatever `retryable` says.
+
+    An error with a number in `retry_after`, as a server asks for that is overloaded, is waited for at least so many seconds; one that
+    asks for more than `longest_asked_seconds` is not tried again.
+    """
 
     attempts: int = Field(default=3, ge=1)
+    longest_asked_seconds: float = Field(default=30.0, ge=0)
     jitter: bool = True
     retryable: tuple[type[Exception], ...] = (Exception,)
 
@@ -40,6 +45,8 @@ class RetryPolicy(BaseModel, frozen=True, extra="forbid"):
         """Whether a call that ended with this error is tried again. A conflict only where it is named: the call must load anew."""
         if isinstance(error, ConcurrencyConflict):
             return any(issubclass(kind, ConcurrencyConflict) for kind in self.retryable)
+        if asked_seconds(error) > self.longest_asked_seconds:
+            return False
         return isinstance(error, self.retryable) and not isinstance(error, NEVER_RETRIED)
 
 
@@ -118,7 +125,8 @@ class BoundedRetry:
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         jitter = self._chance() * 2 - 1 if self._policy.jitter else 0.0
-        return delay_ms(state.attempt_number, jitter) / 1000
+        asked = asked_seconds(state.outcome.exception() if state.outcome else None)
+        return max(delay_ms(state.attempt_number, jitter) / 1000, asked)
 
     def _report(self, operation: str, state: tenacity.RetryCallState) -> None:
         delay = round(state.next_action.sleep * 1000) if state.next_action else 0
@@ -129,6 +137,12 @@ class BoundedRetry:
     def _report_spent(self, operation: str, state: tenacity.RetryCallState) -> None:
         if state.attempt_number >= self._policy.attempts:
             logger.error("%s failed for good after %d attempts: %s", operation, state.attempt_number, _cause(state))
+
+
+def asked_seconds(error: BaseException | None) -> float:
+    """How long the other side asked to wait before the next call."""
+    asked = getattr(error, "retry_after", None)
+    return float(asked) if isinstance(asked, int | float) and not isinstance(asked, bool) else 0.0
 
 
 def operation_name(fn: Callable[..., object], args: tuple[Any, ...] = ()) -> str:

@@ -23,8 +23,10 @@ from contracts.topics import FLEET_TOPIC, commands_topic, work_topic, work_topic
 from infra.agents.base import Agent
 from infra.agents.commands import task_of
 from infra.agents.heartbeats import Heartbeats
+from infra.agents.observed import ObservedAttempt
 from infra.agents.offsets import ContiguousOffsets
 from infra.agents.outbox import Outgoing, RunOutbox
+from infra.agents.outside import connected
 from infra.agents.run import RunResult, TenantMemory, agent_run, context_of, envelope_of
 from infra.agents.runs import Answer, Claim, Run, TaskRuns
 from infra.effects.base import RunClaim
@@ -80,6 +82,7 @@ class AgentHost(ConnectedWorker):
         self._topic = settings.topic_prefix + work_topic(agent.kind)
         self._knowledge = PostgresKnowledgeBase(self.database, LocalEmbedding())
         self._effects = HostEffects(PostgresEffectLedger(self.database), telemetry.metrics, lambda: self.retry(self._over, beside=True))
+        self._outside = connected(settings, telemetry, agent.kind)
         self._runs = TaskRuns(self.database, self.identity, lease_seconds)
         publisher = PagePublisher(settings, settings.kafka_bootstrap, f"agentmesh-{self.name}")
         self._outbox = RunOutbox(self._runs, publisher, settings.topic_prefix, lambda: self.retry(self._over, beside=True))
@@ -154,7 +157,7 @@ class AgentHost(ConnectedWorker):
         await asyncio.gather(*self._beside, return_exceptions=True)
         if left:
             await asyncio.gather(self._runs.release(left), return_exceptions=True)
-        await asyncio.gather(self._outbox.close(), self._heartbeats.goodbye())
+        await asyncio.gather(self._outbox.close(), self._heartbeats.goodbye(), self._outside.close())
         await self._subscription.stop()
 
     def last_attempt(self) -> float:
@@ -260,9 +263,18 @@ class AgentHost(ConnectedWorker):
         task = task_of(running.event)
         slots = self._slots.setdefault(task.agent_id, asyncio.Semaphore(self._agent.concurrency))
         claim = RunClaim(task.tenant_id, task.task_id, task.attempt, self.identity)
-        context = context_of(task, TenantMemory(self._knowledge, task.tenant_id), self._effects.of_run(claim), running.cancelled)
+        context = context_of(
+            task,
+            TenantMemory(self._knowledge, task.tenant_id),
+            self._effects.of_run(claim),
+            running.cancelled,
+            rules=self._agent.rules,
+            outside=self._outside,
+            metrics=self.telemetry.metrics,
+        )
+        observed = ObservedAttempt(self.telemetry, self._topic, running.assigned.metadata.traceparent)
         async with slots:
-            await agent_run(self._agent, task, context, lambda result: self._tell(running, result))
+            await agent_run(self._agent, task, context, lambda result: self._tell(running, result), observed)
 
     async def _tell(self, running: _Running, result: RunResult) -> None:
         metadata = envelope_of(result, task_of(running.event), running.assigned, self._source)

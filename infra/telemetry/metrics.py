@@ -17,6 +17,7 @@ from infra.telemetry import names
 
 DEFAULT_LABEL_LIMIT = 1_000
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+RUN_BUCKETS = (*LATENCY_BUCKETS, 30.0, 60.0, 120.0, 300.0)
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 # Partitions are bounded by the broker; a gauge of "other partitions" would mean nothing.
 ENUMERATED_LABELS = frozenset({"partition"})
@@ -145,6 +146,7 @@ class Metrics:
         self._define_command_metrics()
         self._define_flow_metrics()
         self._define_dependency_metrics()
+        self._define_agent_metrics()
 
     def _define_command_metrics(self) -> None:
         self.commands_handled_total = self._counter(
@@ -193,6 +195,29 @@ class Metrics:
             "Effects of agents: recorded, reused, repeated, probed, waiting for a person, failed (nothing happened), interrupted.",
             "name",
             "outcome",
+        )
+
+    def _define_agent_metrics(self) -> None:
+        self.task_execution_seconds = self._histogram(
+            names.TASK_EXECUTION_SECONDS, "Time of one run of a task, however it ended.", "agent_id", "task_type", buckets=RUN_BUCKETS
+        )
+        self.tasks_completed_total = self._counter(
+            names.TASKS_COMPLETED_TOTAL, "Runs of tasks that ended, by outcome: SUCCESS, FAILURE, TIMEOUT.", "agent_id", "status"
+        )
+        self.agent_execution_duration_seconds = self._histogram(
+            names.AGENT_EXECUTION_DURATION_SECONDS, "Time of one run, by kind of agent.", "agent_type", buckets=RUN_BUCKETS
+        )
+        self.agent_execution_errors_total = self._counter(
+            names.AGENT_EXECUTION_ERRORS_TOTAL,
+            "Runs that ended without success, by kind of agent and of error.",
+            "agent_type",
+            "error_type",
+        )
+        self.llm_tokens_used_total = self._counter(
+            names.LLM_TOKENS_USED_TOTAL, "Tokens that calls of models used, input and output together.", "model", "operation"
+        )
+        self.llm_cost_usd_total = self._counter(
+            names.LLM_COST_USD_TOTAL, "What calls of models cost in US dollars, as far as prices are known.", "model", "operation"
         )
 
     def _define_dependency_metrics(self) -> None:

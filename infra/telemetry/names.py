@@ -35,6 +35,12 @@ CLOUDEVENTS_EVENT_ID: Final = "cloudevents.event_id"
 CLOUDEVENTS_EVENT_TYPE: Final = "cloudevents.event_type"
 ERROR_TYPE: Final = "error.type"
 
+# Ours, on the spans of the workflow.
+REQUEST_ID: Final = "request.id"
+TASK_ID: Final = "agentmesh.task.id"
+TASK_ATTEMPT: Final = "agentmesh.task.attempt"
+AGENT_ID: Final = "gen_ai.agent.id"
+
 OPERATION_SEND: Final = "send"
 OPERATION_POLL: Final = "poll"
 OPERATION_PROCESS: Final = "process"
@@ -80,6 +86,13 @@ REBALANCES_TOTAL: Final = "agentmesh_rebalances_total"
 POOL_CONNECTIONS: Final = "agentmesh_pool_connections"
 POOL_WAITING: Final = "agentmesh_pool_waiting"
 EFFECTS_TOTAL: Final = "agentmesh_effects_total"
+# Two families side by side, each spelled as its requirement has it.
+TASK_EXECUTION_SECONDS: Final = "agentmesh_task_execution_seconds"
+TASKS_COMPLETED_TOTAL: Final = "agentmesh_tasks_completed_total"
+AGENT_EXECUTION_DURATION_SECONDS: Final = "agent_execution_duration_seconds"
+AGENT_EXECUTION_ERRORS_TOTAL: Final = "agent_execution_errors_total"
+LLM_TOKENS_USED_TOTAL: Final = "llm_tokens_used_total"
+LLM_COST_USD_TOTAL: Final = "agentmesh_llm_cost_usd_total"
 
 # The value under which everything beyond a label's limit is counted.
 OTHER_LABEL: Final = "other"

@@ -90,9 +90,16 @@ class _SpanBlock:
 class Tracing:
     """The spans of one process. `Tracing()` is off; `Tracing.start` reads the endpoints; `Tracing.to_exporter` is for tests."""
 
-    def __init__(self, tracer: trace.Tracer | None = None, close: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        tracer: trace.Tracer | None = None,
+        close: Callable[[float], None] | None = None,
+        provider: trace.TracerProvider | None = None,
+    ) -> None:
         self._tracer = tracer
         self._close = close
+        self.provider = provider
+        """For libraries that make spans of their own; None while tracing is off."""
 
     @classmethod
     def start(
@@ -127,7 +134,7 @@ class Tracing:
         from infra.telemetry.export import span_pipeline
 
         provider, close = span_pipeline(exporter, service, version, environment, sample_ratio, MAX_LINKS)
-        return cls(provider.get_tracer("agentmesh", version or None), close)
+        return cls(provider.get_tracer("agentmesh", version or None), close, provider)
 
     @property
     def enabled(self) -> bool:
@@ -220,7 +227,7 @@ class Tracing:
 
     def shutdown(self, seconds: float) -> None:
         """Send what is left, within `seconds`; the spans of a collector that is away are dropped. Safe to call twice."""
-        close, self._close, self._tracer = self._close, None, None
+        close, self._close, self._tracer, self.provider = self._close, None, None, None
         if close is not None:
             close(seconds)
 

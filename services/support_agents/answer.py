@@ -1,4 +1,4 @@
-"""Composes the answer to a customer: a message and what research found in, an answer out; pure, run by the resolution agent."""
+"""Composes the answer to a customer: a message, what research found and what became of a refund in, a text out; pure, run by resolution."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contracts.money import Money
 from contracts.requests.values import Category
 from services.support_agents.answer_texts import TEXTS, AnswerTexts
 from services.support_agents.words import language_of
@@ -14,7 +15,7 @@ from services.support_agents.words import language_of
 LEAST_SCORE = 0.25
 """Findings below this are about something else, and an answer made of them would mislead."""
 MAX_FINDINGS = 3
-MAX_TITLE, MAX_EXCERPT, MAX_REFUND = 120, 700, 200
+MAX_TITLE, MAX_EXCERPT, MAX_REFERENCE = 120, 700, 200
 CONFIDENCE_WITHOUT_FINDINGS = 0.2
 MOST_CONFIDENT = 0.95
 
@@ -41,11 +42,19 @@ class Answer:
     sources: tuple[str, ...]
 
 
-def answer(message: str, category: Category, findings: Sequence[Finding], refund: str | None) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A refund that a person approved. Without a payment nobody has paid it yet: a member of the team will."""
+
+    amount: Money
+    payment_id: str | None
+
+
+def draft(message: str, category: Category, findings: Sequence[Finding]) -> Answer:
     """An answer of fixed sentences and findings, in the language of the message; nothing that the customer wrote is repeated.
 
-    `refund` says in a few words where the refund stands ("99.99 USD, requested"). Without a finding that fits, the answer says so and
-    what happens next, with a confidence below 0.6: the caller hands the request to a human.
+    Without a finding that fits, the answer says so and what happens next, with a confidence below 0.6: the caller hands the request to
+    a human. What is said of a refund, and the closing, are added by `letter`.
     """
     texts = TEXTS[language_of(message)]
     used = _best(findings)
@@ -54,11 +63,14 @@ def answer(message: str, category: Category, findings: Sequence[Finding], refund
         paragraphs.append("\n".join((texts.found, *(_quote(texts, each) for each in used))))
     else:
         paragraphs.append(f"{texts.not_found}\n{texts.useful[category]}")
-    if said := _refund(texts, category, refund):
-        paragraphs.append(said)
-    paragraphs.append(texts.closing)
     sources = tuple(dict.fromkeys(each.source for each in used))
     return Answer("\n\n".join(paragraphs), _confidence(used), sources)
+
+
+def letter(message: str, category: Category, text: str, refund: Refund | None) -> str:
+    """A drafted text, then what is true of a refund, then the closing; whoever drafted it, these two are fixed sentences."""
+    texts = TEXTS[language_of(message)]
+    return "\n\n".join(part for part in (text, _refund(texts, category, refund), texts.closing) if part)
 
 
 def _best(findings: Sequence[Finding]) -> list[Finding]:
@@ -85,12 +97,14 @@ def _quote(texts: AnswerTexts, finding: Finding) -> str:
     return "- " + (texts.finding.format(title=title, text=text) if title else text)
 
 
-def _refund(texts: AnswerTexts, category: Category, refund: str | None) -> str | None:
-    """A refund that was asked for is mentioned in every category; one that nobody knows about, only where the request is about it."""
-    said = _excerpt(refund or "", MAX_REFUND).rstrip(". ")
-    if said:
-        return texts.refund.format(refund=said)
-    return texts.refund_unknown if category is Category.REFUND else None
+def _refund(texts: AnswerTexts, category: Category, refund: Refund | None) -> str | None:
+    """An approved refund is told in every category; that none was decided, only where the request is about one."""
+    if refund is None:
+        return texts.refund_unknown if category is Category.REFUND else None
+    amount = f"{refund.amount.amount:f} {refund.amount.currency}"
+    if refund.payment_id is None:
+        return texts.refund_by_staff.format(amount=amount)
+    return texts.refund_paid.format(amount=amount, payment=_excerpt(refund.payment_id, MAX_REFERENCE))
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,7 @@ from services.support_agents.words import Language
 
 @dataclass(frozen=True, slots=True)
 class AnswerTexts:
-    """What an answer in one language is made of. `finding` and `refund` have one place each for what was found."""
+    """What an answer in one language is made of. `finding` and those of refunds have places for what was found."""
 
     greeting: str
     subject: Mapping[Category, str]
@@ -19,7 +19,8 @@ class AnswerTexts:
     finding: str
     not_found: str
     useful: Mapping[Category, str]
-    refund: str
+    refund_paid: str
+    refund_by_staff: str
     refund_unknown: str
     closing: str
 
@@ -46,7 +47,8 @@ _ENGLISH = AnswerTexts(
         Category.REFUND: "If you like, add the order number and the reason for the return.",
         Category.GENERAL: "If you like, add what this is about and, if there is one, the order number.",
     },
-    refund="Your refund: {refund}. A member of our team approves every refund before it is paid.",
+    refund_paid="Your refund of {amount} was approved and has been paid back. The reference of the payment is {payment}.",
+    refund_by_staff="Your refund of {amount} was approved. A member of our team will carry it out.",
     refund_unknown="A member of our team decides about every refund; none has been decided yet.",
     closing="This answer was put together automatically. Kind regards, your support team",
 )
@@ -75,7 +77,8 @@ _GERMAN = AnswerTexts(
         Category.REFUND: "Gern können Sie die Bestellnummer und den Grund der Rückgabe ergänzen.",
         Category.GENERAL: "Gern können Sie ergänzen, worum es geht, und, falls vorhanden, die Bestellnummer.",
     },
-    refund="Ihre Erstattung: {refund}. Jede Erstattung gibt ein Mensch aus unserem Team frei, bevor sie gezahlt wird.",
+    refund_paid="Ihre Erstattung von {amount} wurde freigegeben und ausgezahlt. Die Zahlung hat die Nummer {payment}.",
+    refund_by_staff="Ihre Erstattung von {amount} wurde freigegeben. Ein Mensch aus unserem Team führt sie aus.",
     refund_unknown="Über jede Erstattung entscheidet ein Mensch aus unserem Team; entschieden ist noch nichts.",
     closing="Diese Antwort wurde automatisch zusammengestellt. Freundliche Grüße, Ihr Support-Team",
 )

@@ -41,6 +41,12 @@ EXPECTED = {
     "agentmesh_pool_connections": ("gauge", ("pool", "state")),
     "agentmesh_pool_waiting": ("gauge", ("pool",)),
     "agentmesh_effects_total": ("counter", ("name", "outcome")),
+    "agentmesh_task_execution_seconds": ("histogram", ("agent_id", "task_type")),
+    "agentmesh_tasks_completed_total": ("counter", ("agent_id", "status")),
+    "agent_execution_duration_seconds": ("histogram", ("agent_type",)),
+    "agent_execution_errors_total": ("counter", ("agent_type", "error_type")),
+    "llm_tokens_used_total": ("counter", ("model", "operation")),
+    "agentmesh_llm_cost_usd_total": ("counter", ("model", "operation")),
 }
 
 

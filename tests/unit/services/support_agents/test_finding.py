@@ -13,9 +13,10 @@ from infra.knowledge.base import Passage
 from infra.knowledge.files import documents_in
 from infra.knowledge.local_embedding import LocalEmbedding
 from infra.knowledge.memory import InMemoryKnowledgeBase
-from services.support_agents.answer import LEAST_SCORE
+from services.support_agents.answer import LEAST_SCORE, draft
+from services.support_agents.classify import classify
 from services.support_agents.finding import LOCAL_LEXICAL, Scale, findings
-from services.support_agents.rules import answer, classify, search_terms
+from services.support_agents.search import search_terms
 
 ROOT = Path(__file__).resolve().parents[4]
 ARTICLES = ROOT / "services" / "support_agents" / "knowledge"
@@ -102,7 +103,7 @@ async def test_answers_go_out_for_known_questions_and_a_human_gets_the_others(
 
 async def outcome(knowledge: InMemoryKnowledgeBase, each: dict[str, Any]) -> str:
     found = findings(await knowledge.search("t", asked(each["question"])))
-    given = answer(each["question"], Category.GENERAL, found, None)
+    given = draft(each["question"], Category.GENERAL, found)
     if given.confidence < HANDED_OVER_BELOW:
         return "known, to a human" if each["article"] else "unknown, to a human"
     if not each["article"]:
@@ -113,7 +114,7 @@ async def outcome(knowledge: InMemoryKnowledgeBase, each: dict[str, Any]) -> str
 async def test_an_answer_quotes_the_article(shipped: InMemoryKnowledgeBase) -> None:
     question = "Wie lange dauert die Rückzahlung auf meine Kreditkarte?"
     found = findings(await shipped.search("t", asked(question)))
-    given = answer(question, Category.REFUND, found, None)
+    given = draft(question, Category.REFUND, found)
     assert given.sources[0] == "de-erstattung.md"
     assert "Jede Erstattung gibt ein Mensch aus unserem Team frei." in given.text
     assert found[0].score > HANDED_OVER_BELOW > LEAST_SCORE > LOCAL_LEXICAL.fit(0.1)

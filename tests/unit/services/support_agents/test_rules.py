@@ -4,7 +4,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.fields import MAX_REASON_CHARACTERS
+from contracts.money import Money
 from contracts.requests.commands import TriageRequest
 from contracts.requests.values import MAX_MESSAGE_CHARACTERS, Category, Priority, clean_message
-from services.support_agents.answer import CONFIDENCE_WITHOUT_FINDINGS, LEAST_SCORE, MAX_EXCERPT, MAX_FINDINGS, MAX_TITLE
+from services.support_agents.answer import (
+    CONFIDENCE_WITHOUT_FINDINGS,
+    LEAST_SCORE,
+    MAX_EXCERPT,
+    MAX_FINDINGS,
+    MAX_TITLE,
+    Answer,
+    Finding,
+    Refund,
+    draft,
+    letter,
+)
 from services.support_agents.answer_texts import TEXTS
-from services.support_agents.rules import Classification, Finding, answer, classify, search_terms
-from services.support_agents.search import MAX_TERMS
+from services.support_agents.classify import Classification, classify
+from services.support_agents.search import MAX_TERMS, search_terms
 from services.support_agents.words import Language
 
 LABELLED = Path(__file__).resolve().parents[3] / "data" / "labelled_requests.jsonl"
@@ -33,6 +45,7 @@ CONFIDENT_FLOORS = {"build": 0.97, "held_out": 0.80}
 
 categories = st.sampled_from(Category)
 priorities = st.sampled_from(Priority)
+refunds = st.none() | st.builds(Refund, st.just(Money("99.99")), st.none() | st.just("pay-17"))
 findings = st.builds(Finding, title=st.text(), text=st.text(), score=st.floats(), source=st.text(min_size=1))
 
 
@@ -314,10 +327,16 @@ def test_a_german_request_is_answered_in_german() -> None:
 
 
 @pytest.mark.parametrize("category", [*Category])
-def test_a_refund_is_mentioned_with_what_is_known_and_promises_nothing(category: Category) -> None:
-    known, unknown = answer("Money back", category, [RESET], "99.99 USD."), answer("Money back", category, [RESET], None)
-    assert "Your refund: 99.99 USD. A member of our team approves every refund" in known.text
+def test_an_approved_refund_is_told_as_it_is_and_another_one_promises_nothing(category: Category) -> None:
+    amount = Money("99.99", "EUR")
+    paid = answer("Money back", category, [RESET], Refund(amount, "pay-17"))
+    by_staff = answer("Money back", category, [RESET], Refund(amount, None))
+    unknown = answer("Money back", category, [RESET], None)
+    assert "Your refund of 99.99 EUR was approved and has been paid back. The reference of the payment is pay-17." in paid.text
+    assert "Your refund of 99.99 EUR was approved. A member of our team will carry it out." in by_staff.text
+    assert "paid back" not in by_staff.text + unknown.text
     assert ("none has been decided yet" in unknown.text) is (category is Category.REFUND)
+    assert all(each.text.endswith(TEXTS[Language.ENGLISH].closing) for each in (paid, by_staff, unknown))
 
 
 def test_a_long_finding_is_cut_at_the_end_of_a_sentence() -> None:
@@ -332,8 +351,10 @@ def one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-@given(st.text(max_size=200), categories, st.lists(findings, max_size=5), st.none() | st.text(max_size=50))
-def test_an_answer_holds_only_findings_and_fixed_texts(message: str, category: Category, found: list[Finding], refund: str | None) -> None:
+@given(st.text(max_size=200), categories, st.lists(findings, max_size=5), refunds)
+def test_an_answer_holds_only_findings_and_fixed_texts(
+    message: str, category: Category, found: list[Finding], refund: Refund | None
+) -> None:
     result = answer(message, category, found, refund)
     assert result == answer(message, category, found, refund)
     assert 0.0 <= result.confidence <= 1.0
@@ -342,11 +363,19 @@ def test_an_answer_holds_only_findings_and_fixed_texts(message: str, category: C
     assert any(only_known_text(result.text, language, category, found, refund) for language in Language)
 
 
-def only_known_text(text: str, language: Language, category: Category, found: list[Finding], refund: str | None) -> bool:
+def answer(message: str, category: Category, found: Sequence[Finding], refund: Refund | None) -> Answer:
+    """The whole answer, as the resolution agent puts it together."""
+    drafted = draft(message, category, found)
+    return replace(drafted, text=letter(message, category, drafted.text, refund))
+
+
+def only_known_text(text: str, language: Language, category: Category, found: list[Finding], refund: Refund | None) -> bool:
     texts = TEXTS[language]
-    said = one_line(refund or "").rstrip(". ")
     quotes = {f"- {one_line(each.title)}: {one_line(each.text)}" for each in found} | {f"- {one_line(each.text)}" for each in found}
     fixed = {"", texts.greeting, texts.subject[category], texts.found, texts.not_found, texts.useful[category], texts.closing}
-    fixed |= {texts.refund_unknown, texts.refund.format(refund=said)}
+    fixed.add(texts.refund_unknown)
+    if refund is not None:
+        amount = f"{refund.amount.amount:f} {refund.amount.currency}"
+        fixed |= {texts.refund_by_staff.format(amount=amount), texts.refund_paid.format(amount=amount, payment=refund.payment_id)}
     # Only what stands between line feeds is a line here: a finding may hold other separators.
     return all(line in fixed or line in quotes for line in text.split("\n"))

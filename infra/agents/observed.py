@@ -1,0 +1,63 @@
+"""Puts a span and the metrics of a run around an attempt: how long it took, how it ended, of what kind its error was; for agent hosts."""
+
+from __future__ import annotations
+
+import time
+
+from opentelemetry.trace import Span, Status, StatusCode
+
+from contracts.tasks.commands import CompleteTask, FailTask, TaskCommand
+from contracts.tasks.values import TaskOutcome
+from infra.agents.base import Agent, Task, TaskContext
+from infra.agents.run import attempt
+from infra.telemetry import names
+from infra.telemetry.telemetry import Telemetry
+from infra.telemetry.tracing import Attribute
+
+TIMED_OUT = "Timeout"
+
+
+class ObservedAttempt:
+    """Makes one attempt, as `attempt` does. A run that is called off is timed, and counts as no outcome."""
+
+    def __init__(self, telemetry: Telemetry, topic: str, traceparent: str | None) -> None:
+        self._telemetry = telemetry
+        self._topic = topic
+        self._traceparent = traceparent
+
+    async def __call__(self, agent: Agent, task: Task, context: TaskContext) -> TaskCommand:
+        """The command that the attempt ends with; its span is the child of the assignment's trace."""
+        known: dict[str, Attribute] = {names.TASK_ID: task.task_id, names.AGENT_ID: task.agent_id, names.TASK_ATTEMPT: task.attempt}
+        tracing = self._telemetry.tracing
+        span = tracing.message_span(names.OPERATION_PROCESS, self._topic, self._traceparent, known, name=task.task_type)
+        started = time.perf_counter()
+        with span as recorded:
+            try:
+                command = await attempt(agent, task, context)
+            finally:
+                self._timed(agent, task, time.perf_counter() - started)
+            self._ended(agent, task, command, recorded)
+        return command
+
+    def _timed(self, agent: Agent, task: Task, seconds: float) -> None:
+        metrics = self._telemetry.metrics
+        metrics.task_execution_seconds.labels(agent_id=task.agent_id, task_type=task.task_type).observe(seconds)
+        metrics.agent_execution_duration_seconds.labels(agent_type=agent.kind).observe(seconds)
+
+    def _ended(self, agent: Agent, task: Task, command: TaskCommand, span: Span) -> None:
+        outcome, error_type = ending(command)
+        metrics = self._telemetry.metrics
+        metrics.tasks_completed_total.labels(agent_id=task.agent_id, status=outcome.value).inc()
+        if error_type is not None:
+            metrics.agent_execution_errors_total.labels(agent_type=agent.kind, error_type=error_type).inc()
+            span.set_attribute(names.ERROR_TYPE, error_type)
+            span.set_status(Status(StatusCode.ERROR, error_type))
+
+
+def ending(command: TaskCommand) -> tuple[TaskOutcome, str | None]:
+    """How an attempt ended, and the kind of its error."""
+    if isinstance(command, CompleteTask):
+        return TaskOutcome.SUCCESS, None
+    if isinstance(command, FailTask):
+        return TaskOutcome.FAILURE, command.error_type
+    return TaskOutcome.TIMEOUT, TIMED_OUT
