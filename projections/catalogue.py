@@ -9,6 +9,7 @@ from projections.customers.projection import CUSTOMERS
 from projections.deadlines.projection import DEADLINES
 from projections.request_reference.projection import REQUEST_REFERENCE
 from projections.requests.projection import REQUESTS
+from projections.reviews.projection import REVIEWS
 from projections.tasks.projection import TASKS
 from projections.tenants.projection import TENANTS
 
@@ -18,7 +19,7 @@ KEPT_BY_SERVICES = (REQUEST_REFERENCE,)
 
 def read_models() -> tuple[ReadModel, ...]:
     """All read models, in the order in which they are listed."""
-    return (REQUESTS, APPROVALS, TASKS, AGENTS, CUSTOMERS, TENANTS, DEADLINES, *KEPT_BY_SERVICES)
+    return (REQUESTS, APPROVALS, TASKS, AGENTS, CUSTOMERS, TENANTS, DEADLINES, REVIEWS, *KEPT_BY_SERVICES)
 
 
 def read_model(name: str) -> ReadModel:

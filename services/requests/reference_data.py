@@ -9,6 +9,7 @@ from typing import Any, cast
 from contracts.message import Command
 from contracts.requests.commands import (
     ApproveRequest,
+    CompleteRequest,
     CreateRequest,
     RequireApproval,
     ReviewRequest,
@@ -21,7 +22,9 @@ from projections.request_reference.queries import CustomerOfTenant, Known, known
 from services.requests.domain import Request
 from services.requests.reference import NOTHING_KNOWN, RequestReference
 
-NEEDED_BY: frozenset[type[Command]] = frozenset({TriageRequest, UpdateRequest, RequireApproval, ReviewRequest, ApproveRequest})
+NEEDED_BY: frozenset[type[Command]] = frozenset(
+    {TriageRequest, UpdateRequest, RequireApproval, ReviewRequest, ApproveRequest, CompleteRequest}
+)
 
 
 def reference_data(*, tenants_must_exist: bool) -> ReferenceData:

@@ -1,4 +1,5 @@
-"""The scheduler worker: deadlines that have come and runs that were left in, commands out; one is active; run by `agentmesh run scheduler`.
+"""The scheduler worker: deadlines that have come, runs that were left and requests to look at again in, commands out; one is active; run by
+`agentmesh run scheduler`.
 
 It keeps no state that matters: what is due is in Postgres, and a command that is published twice has the same id.
 """
@@ -15,12 +16,13 @@ from infra.kafka.producer import OutgoingRecord
 from infra.runtime.leading_worker import LeadingWorker
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
-from projections.deadlines.queries import due_tasks, left_runs
-from services.scheduler.due import DueCommand, envelope, reassignments, time_outs
+from projections.deadlines.queries import due_deadlines, left_runs
+from projections.reviews.queries import outdated_requests
+from services.scheduler.due import COMMANDS, DueCommand, commands_of, envelope, reassignments, reviews
 from services.scheduler.settings import SchedulerSettings
 
 NAME = "scheduler"
-TASKS = "tasks"
+COMMANDED = ("tasks", "requests")
 
 
 class SchedulerWorker(LeadingWorker):
@@ -28,12 +30,13 @@ class SchedulerWorker(LeadingWorker):
 
     def __init__(self, settings: MeshSettings, telemetry: Telemetry) -> None:
         self._own = SchedulerSettings()
-        super().__init__(NAME, (TASKS,), settings, telemetry, leader_poll_seconds=self._own.leader_poll_seconds)
+        super().__init__(NAME, COMMANDED, settings, telemetry, leader_poll_seconds=self._own.leader_poll_seconds)
         self._published: dict[str, float] = {}
+        self._reviewed = 0.0
 
     def required_topics(self) -> Collection[str]:
         """Where due commands go."""
-        return {commands_topic(TASKS)}
+        return {commands_topic(context) for context in COMMANDED}
 
     async def lead(self) -> None:
         """Look from time to time for what is due."""
@@ -41,9 +44,12 @@ class SchedulerWorker(LeadingWorker):
         while not self.stopping.is_set() and await self.leader.still_leads():
             self.attempted()
             found = [
-                *time_outs(await due_tasks(self.database, own.page_size)),
+                *commands_of(await due_deadlines(self.database, COMMANDS, own.page_size)),
                 *reassignments(await left_runs(self.database, own.page_size, own.lease_margin_seconds)),
             ]
+            if time.monotonic() - self._reviewed >= own.review_seconds:
+                found += reviews(await outdated_requests(self.database, own.page_size))
+                self._reviewed = time.monotonic()
             if found:
                 await self._publish(found)
             self.succeeded()

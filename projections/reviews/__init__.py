@@ -1,0 +1,1 @@
+"""On which tier each open request was decided last: read by the scheduler."""
