@@ -121,7 +121,6 @@ class MeshSettings(BaseSettings):
     kafka_max_poll_interval_ms: int = Field(
         300_000, ge=1_000, description="The longest time between two polls before a member leaves its group."
     )
-    kafka_linger_ms: int = Field(2, ge=0, le=1_000, description="How long a producer waits to fill a batch.")
 
     pool_min_size: int = Field(5, ge=0, le=1_000, description="Connections to PostgreSQL that a worker keeps open.")
     pool_max_size: int = Field(20, ge=1, le=1_000, description="The most connections to PostgreSQL that a worker opens.")

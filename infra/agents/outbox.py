@@ -36,9 +36,13 @@ class RunOutbox:
 
     async def send(self, outgoing: Outgoing) -> bool:
         """Publish a command, with whatever else waits; False when it was dropped."""
+        return await self.post(outgoing)
+
+    def post(self, outgoing: Outgoing) -> asyncio.Future[bool]:
+        """The same without waiting: commands go out in the order in which they were handed over."""
         told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((outgoing, told))
-        return await told
+        return told
 
     async def run(self) -> None:
         """Send until cancelled; servers that are away are waited for."""

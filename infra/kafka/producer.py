@@ -54,7 +54,6 @@ class PagePublisher:
                 client_id=self._client_id,
                 acks="all",
                 enable_idempotence=True,
-                linger_ms=self._settings.kafka_linger_ms,
                 max_batch_size=BATCH_BYTES,
                 max_request_size=BROKER_MAX_MESSAGE_BYTES,
                 request_timeout_ms=15_000,
@@ -74,6 +73,8 @@ class PagePublisher:
         try:
             producer = await self._started()
             for batches in await self._waves(producer, records):
+                for batch in batches.values():
+                    batch.close()  # it is whole: the producer need not wait for more
                 waits = [await producer.send_batch(batch, topic, partition=partition) for (topic, partition), batch in batches.items()]
                 # All of them, the failed ones too: nothing of the page is under way when its failure is told.
                 answers = await asyncio.gather(*waits, return_exceptions=True)

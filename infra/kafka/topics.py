@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, for_code
 from contracts.topics import TopicSpec
 from infra.errors import ConfigurationError, TransientError
 
+LEADERS_SECONDS = 30.0
 VERIFY_SECONDS = 5.0
 UNKNOWN_TOPIC = 3
 # Copies of each partition, where there are as many brokers.
@@ -34,7 +35,7 @@ def _new_topic(spec: TopicSpec, prefix: str, replicas: int) -> NewTopic:
 
 
 async def create_topics(bootstrap: str, specs: Sequence[TopicSpec], prefix: str = "") -> list[str]:
-    """Create the topics that do not exist yet; answers their names. Raises TransientError when the broker is away."""
+    """Create the topics that do not exist yet; answers their names. Raises TransientError when the broker is away, or takes too long."""
     admin = await _admin(bootstrap)
     try:
         existing = set(await admin.list_topics())
@@ -48,14 +49,14 @@ async def create_topics(bootstrap: str, specs: Sequence[TopicSpec], prefix: str 
                 raise ConfigurationError(f"Kafka refused to create topic {topic}: {for_code(code).__name__} {message}")
         await _wait_for_leaders(admin, [prefix + spec.name for spec in missing])
         return [prefix + spec.name for spec in missing]
-    except KafkaError as error:
-        raise TransientError(f"topics could not be created: {error}") from error
+    except (KafkaError, TimeoutError) as error:
+        raise TransientError(f"topics could not be created: {type(error).__name__} {error}") from error
     finally:
         await admin.close()
 
 
 async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: list[str]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LEADERS_SECONDS):
         while True:
             described = await admin.describe_topics(names)
             if all(t["error_code"] == 0 and all(p["leader"] >= 0 for p in t["partitions"]) for t in described):

@@ -59,6 +59,8 @@ class _Running:
     records: list[tuple[TopicPartition, int]]
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     work: asyncio.Task[None] | None = None
+    telling: bool = False
+    """Its result is on its way: once that is recorded the lease is over, and still it has to be told to the end."""
 
 
 class AgentHost(ConnectedWorker):
@@ -278,11 +280,16 @@ class AgentHost(ConnectedWorker):
 
     async def _tell(self, running: _Running, result: RunResult) -> None:
         metadata = envelope_of(result, task_of(running.event), running.assigned, self._source)
-        run = Run(running.event.task_id, running.event.attempt) if result.ends else None
-        await self._outbox.send(Outgoing(result.command, metadata, run))
+        if not result.ends:
+            # Nothing depends on when it is heard, so the agent does not wait for the broker.
+            self._outbox.post(Outgoing(result.command, metadata, None))
+            return
+        running.telling = True
+        await self._outbox.send(Outgoing(result.command, metadata, Run(running.event.task_id, running.event.attempt)))
 
     async def _tell_again(self, running: _Running, claim: Claim) -> None:
         """The result was recorded, by us or by a host that died since; whoever gets it twice absorbs it."""
+        running.telling = True
         if claim.result_type is None or claim.result is None:
             return
         command: Any = COMMANDS[claim.result_type].model_validate(claim.result)
@@ -300,7 +307,7 @@ class AgentHost(ConnectedWorker):
             except Abandoned:
                 return
             for run in held:
-                if run not in ours and run in self._running:
+                if run not in ours and run in self._running and not self._running[run].telling:
                     logger.warning("the lease of %s, attempt %d, was lost; its run stops", run.task_id, run.attempt)
                     self._stop_run(run)
 

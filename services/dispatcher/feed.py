@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from contracts.agents.events import AgentEvent
 from contracts.envelope import Metadata, decode_stored
 from contracts.rejections import CommandRejected
-from contracts.tasks.events import TaskCompleted, TaskEvent, TaskQueued, TaskReassigned
+from contracts.tasks.events import TaskCompleted, TaskEvent, TaskQueued, TaskReassigned, TaskStarted, TaskTimedOut
 from contracts.upcasting import decode_event
 from infra.event_store.base import EventStore, LogEntry
 from services.dispatcher.dispatch import Assignment, Dispatcher
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 AGENTS, TASKS = "agents", "tasks"
 GONE = "RESOURCE_NOT_FOUND"
+PASSED_OVER = frozenset({TaskStarted.type_name, TaskTimedOut.type_name})
+"""Who holds the task stays the same, so they are not even decoded."""
 
 
 class Feed:
@@ -50,7 +52,7 @@ class Feed:
         return done
 
     def _apply(self, context: str, entry: LogEntry) -> None:
-        if entry.kind == "dead_letter":
+        if entry.kind == "dead_letter" or entry.type_name in PASSED_OVER:
             return
         try:
             metadata, data = decode_stored(entry.type_name, entry.aggregate_id, entry.state)

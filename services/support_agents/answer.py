@@ -109,7 +109,10 @@ def _refund(texts: AnswerTexts, category: Category, refund: Refund | None) -> st
 
 def _plain(text: str) -> str:
     """One line without control characters."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    line = " ".join(text.split())
+    if line.isprintable():  # most texts are, and looking at each character costs more than the rest of an answer
+        return line
+    return " ".join("".join(char if char.isprintable() else " " for char in line).split())
 
 
 def _excerpt(text: str, limit: int) -> str:

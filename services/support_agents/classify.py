@@ -9,7 +9,7 @@ from typing import Any
 
 from contracts.requests.values import Category, Priority, contradicts_refund_rule
 from services.support_agents.lexicon import CRITICAL_WORDS, DENIALS, EVIDENCE, HIGH_WORDS, LOW_WORDS
-from services.support_agents.words import CLAUSE_END, Match, Phrase, Text, normalise
+from services.support_agents.words import CLAUSE_END, Match, Phrase, PhraseIndex, Text, normalise
 
 CUSTOMER_SAID = 1.25
 """A category that the customer gave tells less than one clear phrase: people pick the wrong one, and no evidence stays below 0.6."""
@@ -26,6 +26,17 @@ _METADATA_HINTS: Mapping[str, tuple[Category, ...]] = {
     "amount": (Category.BILLING, Category.REFUND),
     "order_id": (Category.REFUND, Category.GENERAL),
 }
+
+
+def _indexed(phrases: Sequence[Phrase]) -> PhraseIndex[None]:
+    return PhraseIndex((each, None) for each in phrases)
+
+
+_EVIDENCE = {
+    category: PhraseIndex((phrase, each.weight) for each in evidence for phrase in each.phrases) for category, evidence in EVIDENCE.items()
+}
+_DENIALS = _indexed(DENIALS)
+_CRITICAL, _HIGH, _LOW = _indexed(CRITICAL_WORDS), _indexed(HIGH_WORDS), _indexed(LOW_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,7 @@ def evidence_words(message: str, category: Category) -> frozenset[str]:
     """The normalised words of the message that speak for the category."""
     text = normalise(message)
     denied = _denied_places(text)
-    found = (match for each in EVIDENCE[category] for phrase in each.phrases for match in phrase.find(text) if match.start not in denied)
+    found = (match for match, _ in _EVIDENCE[category].find(text) if match.start not in denied)
     return frozenset(word for match in found for word in match.shown.split())
 
 
@@ -80,13 +91,7 @@ def evidence_words(message: str, category: Category) -> frozenset[str]:
 
 def _evidence(text: Text, category: Category, denied: frozenset[int]) -> _Found:
     """Each place in the text counts once, with the heaviest phrase that covers it."""
-    matches = [
-        (each.weight, match)
-        for each in EVIDENCE[category]
-        for phrase in each.phrases
-        for match in phrase.find(text)
-        if match.start not in denied
-    ]
+    matches = [(weight, match) for match, weight in _EVIDENCE[category].find(text) if match.start not in denied]
     counted: list[tuple[float, Match]] = []
     taken: set[int] = set()
     shown: set[str] = set()
@@ -106,11 +111,10 @@ def _total(weights: Sequence[float]) -> float:
 def _denied_places(text: Text) -> frozenset[int]:
     """The places that a denial such as "I don't want" reaches."""
     places: set[int] = set()
-    for denial in DENIALS:
-        for match in denial.find(text):
-            clause = text.content[match.end :].split(CLAUSE_END, 1)[0]
-            reach = len(" ".join(clause.split(" ")[: _DENIED_WORDS + 1]))
-            places.update(range(match.start, match.end + reach))
+    for match, _ in _DENIALS.find(text):
+        clause = text.content[match.end :].split(CLAUSE_END, 1)[0]
+        reach = len(" ".join(clause.split(" ")[: _DENIED_WORDS + 1]))
+        places.update(range(match.start, match.end + reach))
     return frozenset(places)
 
 
@@ -153,16 +157,16 @@ def _quoted(shown: Sequence[str]) -> str:
 def _urgency(text: Text, priority: Priority | None) -> tuple[Priority, str]:
     """Words raise the priority that the customer gave; they lower it only where the customer did not ask for more than MEDIUM."""
     given = Priority.MEDIUM if priority is None else priority
-    for level, words in ((Priority.CRITICAL, CRITICAL_WORDS), (Priority.HIGH, HIGH_WORDS)):
+    for level, words in ((Priority.CRITICAL, _CRITICAL), (Priority.HIGH, _HIGH)):
         if level > given and (said := _first(text, words)):
             return level, f'urgent: "{said}"'
-    if given is Priority.MEDIUM and (said := _first(text, LOW_WORDS)) and not _first(text, (*CRITICAL_WORDS, *HIGH_WORDS)):
+    if given is Priority.MEDIUM and (said := _first(text, _LOW)) and not (_first(text, _CRITICAL) or _first(text, _HIGH)):
         return Priority.LOW, f'not urgent: "{said}"'
     return given, "no word changes the usual priority" if priority is None else "no word changes the given priority"
 
 
-def _first(text: Text, words: Sequence[Phrase]) -> str | None:
-    found = (match for phrase in words for match in phrase.find(text) if not _taken_back(text, match.start))
+def _first(text: Text, words: PhraseIndex[None]) -> str | None:
+    found = (match for match, _ in words.find(text) if not _taken_back(text, match.start))
     return next((match.shown for match in found), None)
 
 

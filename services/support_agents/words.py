@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
 
 CLAUSE_END = "|"
 MAX_GAP = 3
@@ -82,6 +85,28 @@ class Phrase:
         return [
             Match(found.start() + 1, found.end(), _shown(self.notation, found.group())) for found in self.pattern.finditer(text.content)
         ]
+
+
+class PhraseIndex(Generic[Value]):
+    """Phrases, each with a value, by a word that each needs: a text is searched only for the few that it may hold."""
+
+    def __init__(self, phrases: Iterable[tuple[Phrase, Value]]) -> None:
+        self._phrases = tuple(phrases)
+        self._needing: dict[str, list[int]] = {}
+        self._needing_none: list[int] = []
+        for number, (each, _) in enumerate(self._phrases):
+            for word in min(each.needed, key=len, default=()):
+                self._needing.setdefault(word, []).append(number)
+            if not each.needed:
+                self._needing_none.append(number)
+
+    def find(self, text: Text) -> Iterator[tuple[Match, Value]]:
+        """Every place of every phrase, in the order of the phrases."""
+        numbers = {number for word in text.words for number in self._needing.get(word, ())}
+        for number in sorted(numbers.union(self._needing_none)):
+            each, value = self._phrases[number]
+            for match in each.find(text):
+                yield match, value
 
 
 def phrase(notation: str) -> Phrase:

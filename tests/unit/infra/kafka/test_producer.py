@@ -23,12 +23,16 @@ class Batch:
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
+        self.closed = False
 
     def append(self, *, timestamp: int | None, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> object | None:
         if len(self.values) == PER_BATCH:
             return None
         self.values.append(value)
         return object()
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class Producer:
