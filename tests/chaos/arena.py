@@ -146,7 +146,7 @@ async def settled(arena: Arena, journal: Sequence[Journaled], seconds: float) ->
     wanted = {(command.aggregate_id, command.command_id) for command in journal}
     parameters = {"aggregates": [pair[0] for pair in wanted], "commands": [pair[1] for pair in wanted]}
     while time.monotonic() - started < seconds:
-        ((done, relayed, behind),) = await _query(arena, SETTLED, parameters)
+        ((done, relayed, behind),) = await query(arena, SETTLED, parameters)
         if done == len(wanted) and relayed and not behind:
             return time.monotonic() - started
         await asyncio.sleep(0.2)
@@ -174,29 +174,29 @@ async def collect(arena: Arena, journal: Sequence[Journaled]) -> Observed:
     observed = Observed(journal=journal)
     observed.inbox = {
         (aggregate_id, command_id): InboxRow(outcome, version)
-        for aggregate_id, command_id, outcome, version in await _query(
+        for aggregate_id, command_id, outcome, version in await query(
             arena, "SELECT aggregate_id, command_id, outcome, version FROM requests.inbox"
         )
     }
     observed.streams, observed.folded = await _streams(arena)
     observed.rejections = [
         StoredRejection(aggregate_id, command_id, position, rejection_id(command_id))
-        for aggregate_id, command_id, position in await _query(arena, "SELECT aggregate_id, command_id, position FROM requests.rejections")
+        for aggregate_id, command_id, position in await query(arena, "SELECT aggregate_id, command_id, position FROM requests.rejections")
     ]
-    letters = await _query(arena, "SELECT cause, aggregate_id, command_id, error_type || ': ' || error_message FROM requests.dead_letters")
+    letters = await query(arena, "SELECT cause, aggregate_id, command_id, error_type || ': ' || error_message FROM requests.dead_letters")
     observed.unreadable = sum(cause == "undecodable" for cause, *_ in letters)
     observed.parked = [(aggregate_id, command_id, error) for cause, aggregate_id, command_id, error in letters if cause != "undecodable"]
     observed.rows = {
         request_id: ReadRow(version, status, message, priority)
-        for request_id, version, status, message, priority in await _query(
+        for request_id, version, status, message, priority in await query(
             arena, "SELECT request_id, version, status, message, priority FROM read_requests.requests"
         )
     }
     observed.history = {
         (request_id, version): event_id
-        for request_id, version, event_id in await _query(arena, "SELECT request_id, version, event_id FROM read_requests.request_history")
+        for request_id, version, event_id in await query(arena, "SELECT request_id, version, event_id FROM read_requests.request_history")
     }
-    parked_events = await _query(arena, "SELECT aggregate_id, type_name, error_type FROM mesh.parked_events")
+    parked_events = await query(arena, "SELECT aggregate_id, type_name, error_type FROM mesh.parked_events")
     observed.parked = [*observed.parked, *parked_events]
     await _topics(arena, observed)
     return observed
@@ -205,7 +205,7 @@ async def collect(arena: Arena, journal: Sequence[Journaled]) -> Observed:
 async def _streams(arena: Arena) -> tuple[dict[str, list[StreamEvent]], dict[str, ReadRow]]:
     streams: dict[str, list[StreamEvent]] = defaultdict(list)
     folded: dict[str, ReadRow] = {}
-    for aggregate_id, version, position, type_name, state in await _query(
+    for aggregate_id, version, position, type_name, state in await query(
         arena,
         "SELECT originator_id, originator_version, notification_id, topic, state FROM requests.stored_events ORDER BY 1, 2",
     ):
@@ -270,8 +270,8 @@ async def read_topic(arena: Arena, name: str, seconds: float = 30.0) -> list[Con
         await consumer.stop()
 
 
-async def _query(arena: Arena, text: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-    """All rows; waits for a database that is away."""
+async def query(arena: Arena, text: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    """All rows of a statement; waits for a database that is away."""
     deadline = time.monotonic() + 60
     while True:
         try:

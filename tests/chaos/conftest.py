@@ -1,6 +1,7 @@
 """The chaos stack: servers in a folder of their own, so that killing them disturbs no other test; and the form of the run.
 
 Short by default. `AGENTMESH_CHAOS=long`, or `make chaos ARGS="--rounds 40"`, runs the form of the acceptance: 40 rounds of 500 commands.
+The run through the whole workflow has 5,000 requests in its long form; `--requests` and `--request-seconds` choose others.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from tests.chaos.fleet import Fleet
 CHAOS_ROOT = Path(__file__).resolve().parents[2] / ".agentmesh" / "chaos"
 SHORT_ROUNDS, LONG_ROUNDS = 10, 40
 SHORT_AWAY, LONG_AWAY = 15.0, 60.0
+SHORT_REQUESTS, LONG_REQUESTS = 150, 5_000
+SHORT_SECONDS, LONG_SECONDS = 25.0, 400.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Form:
     rounds: int
     away_seconds: float
     seed: int
+    requests: int
+    """Of the run through the whole workflow."""
+    request_seconds: float
+    """How long these are published, and members of the fleet killed."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,6 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chaos")
     group.addoption("--rounds", type=int, default=None, help=f"rounds of 500 commands and one fault (default {SHORT_ROUNDS})")
     group.addoption("--away", type=float, default=None, help=f"seconds that a server stays away (default {SHORT_AWAY:g})")
+    group.addoption("--requests", type=int, default=None, help=f"requests through the whole workflow (default {SHORT_REQUESTS})")
+    group.addoption("--request-seconds", type=float, default=None, help=f"for how long, with kills (default {SHORT_SECONDS:g})")
     group.addoption("--seed", type=int, default=None, help="of commands and faults (default 2026)")
 
 
@@ -55,6 +64,8 @@ def form(request: pytest.FixtureRequest) -> Form:
         rounds=int(option("rounds", LONG_ROUNDS if long else SHORT_ROUNDS)),
         away_seconds=option("away", LONG_AWAY if long else SHORT_AWAY),
         seed=int(option("seed", int(os.environ.get("AGENTMESH_CHAOS_SEED", "2026")))),
+        requests=int(option("requests", LONG_REQUESTS if long else SHORT_REQUESTS)),
+        request_seconds=option("request_seconds", LONG_SECONDS if long else SHORT_SECONDS),
     )
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.05
 METRICS_SECONDS = 1.0
+COMMAND_WORKERS = ("requests", "tasks", "directory")
 LOG_NOISE = re.compile(r',"\w+":null|"service":"[^"]*",')
 ABSORBED = re.compile(r"^\w*duplicates_absorbed\w*_total(?:\{.*\})? (\S+)", re.MULTILINE)
 
@@ -118,7 +119,7 @@ class Fleet:
             process.stdin.close()
 
     async def _note_absorbed(self, member: Member) -> None:
-        if member.process is None or not member.name.startswith("requests"):
+        if member.process is None or not member.name.startswith(COMMAND_WORKERS):
             return
         status, text = await self.get(member.name, "/metrics", timeout=0.5)
         if status == 200:

@@ -1,4 +1,5 @@
 """Runs one worker as a process: `python -m tests.chaos.launch NAME [SABOTAGE]`; as in production, or with one of its guards removed.
+`… launch run WORKER …` runs what `agentmesh run` runs.
 
 A sabotage exists to prove that the checker would see the guard missing. Each writes the file named by AGENTMESH_CHAOS_HOLD when it has
 reached the moment in question, and then waits there to be killed.
@@ -140,12 +141,19 @@ def end_with_parent() -> None:
 
 def run(name: str, sabotage: str | None = None) -> int:
     """Run the worker to its end; answers the exit code."""
-    end_with_parent()
     if sabotage is not None:
         SABOTAGE[sabotage]()
 
     return main({name: BUILD[name]}, liveness_seconds=float(os.environ.get(LIVENESS_VARIABLE, LIVENESS_SECONDS)))
 
 
+def run_plan(arguments: Sequence[str]) -> int:
+    """Run the workers that `agentmesh run` would run."""
+    from services.cli.workers import builders, plan_of
+
+    return main(builders(plan_of(arguments)))
+
+
 if __name__ == "__main__":
-    sys.exit(run(*sys.argv[1:]))
+    end_with_parent()
+    sys.exit(run_plan(sys.argv[2:]) if sys.argv[1] == "run" else run(*sys.argv[1:]))
