@@ -4,6 +4,8 @@ ends equal."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -20,12 +22,14 @@ from infra.read_models.catch_up import catch_up
 from infra.read_models.postgres import ReadModelWriter
 from infra.read_models.rebuild import Rebuild, RebuildDiffers
 from infra.settings import MeshSettings
+from projections.analytics.queries import GetAnalytics, get_analytics
 from projections.approvals.queries import ApprovalStatus, GetApproval, ListApprovals, get_approval, list_approvals
 from projections.catalogue import read_models
 from projections.customers.queries import GetCustomer, ListCustomers, get_customer, list_customers
 from projections.requests.queries import GetRequest, ListRequests, find_by_customer, get_request, list_requests
 from projections.tenants.queries import GetTenant, ListTenants, get_tenant, list_tenants
-from tests.mixed_log import ENDINGS, mixed_log
+from projections.timeline.queries import GetTimeline, request_timeline
+from tests.mixed_log import BEGAN, ENDINGS, mixed_log
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -184,6 +188,43 @@ async def test_customers_and_tenants_are_found(database: Database) -> None:
     assert (str(tenant.approval_threshold), tenant.four_eyes, tenant.approvers) == ("EUR 250.00", True, ("ada", "grace"))
     assert await get_tenant(database, GetTenant(tenant_id="nobody")) is None
     assert [view.tenant_id for view in await list_tenants(database, ListTenants())] == [TENANT, OTHER]
+
+
+async def test_a_timeline_tells_waits_and_work_apart(database: Database) -> None:
+    await keep(database, model("timeline"))
+    found = await request_timeline(database, GetTimeline(tenant_id=TENANT, request_id=APPROVED))
+    assert found is not None
+    assert [part.name for part in found.parts] == ["triage", "research", "approval", "resolution"]
+    assert found.ended_at == found.entries[-1].at
+    assert [entry.at for entry in found.entries] == sorted(entry.at for entry in found.entries)
+    assert (found.totals.attempts, found.totals.input_tokens, found.totals.cost) == (4, 480, Decimal("0.048"))
+    assert found.totals.waiting_for_person_seconds == 3.0
+    waiting = await request_timeline(database, GetTimeline(tenant_id=TENANT, request_id=WAITING))
+    assert waiting is not None
+    assert (waiting.ended_at, waiting.parts[-1].steps[0].ended_at) == (None, None)
+    assert await request_timeline(database, GetTimeline(tenant_id=OTHER, request_id=APPROVED)) is None
+
+
+async def test_what_a_tenant_had_in_a_period_is_counted(database: Database) -> None:
+    await keep(database, model("analytics"))
+    ends = {event.aggregate_id: datetime.fromisoformat(event.metadata.time) for event in mixed_log(len(ENDINGS))["requests"]}
+    period = {"since": BEGAN, "until": BEGAN + timedelta(days=1)}
+    found = await get_analytics(database, GetAnalytics(tenant_id=TENANT, **period))
+    assert (found.requests.total, found.requests.escalated, found.requests.by_category) == (8, 2, {"billing": 8})
+    statuses = {"approved": 1, "awaiting_approval": 1, "completed": 2, "deleted": 1, "failed": 1, "rejected": 2}
+    assert found.requests.by_status == statuses
+    seconds = [(ends[each] - BEGAN).total_seconds() - 10 * number - 1 for number, each in enumerate((SIMPLE, APPROVED))]
+    assert found.requests.mean_seconds_to_completion == sum(seconds) / 2
+    (triage,) = (counts for counts in found.tasks if counts.kind == "triage")
+    assert (triage.total, triage.open, triage.by_outcome, triage.attempts, triage.mean_work_ms) == (8, 0, {"SUCCESS": 8}, 8, 41.0)
+    (small,) = found.models
+    assert (small.model, small.calls, small.cost) == ("small", 2 * small.input_tokens // 120, Decimal("0.0001") * small.input_tokens)
+
+    nothing = await get_analytics(database, GetAnalytics(tenant_id=TENANT, since=BEGAN - timedelta(days=1), until=BEGAN))
+    assert (nothing.requests.total, nothing.requests.by_status, nothing.tasks, nothing.models) == (0, {}, (), ())
+    other = await get_analytics(database, GetAnalytics(tenant_id=OTHER, **period))
+    assert (other.requests.total, other.requests.by_status) == (1, {"failed": 1})
+    assert {counts.kind: counts.by_outcome for counts in other.tasks} == {"triage": {"TIMEOUT": 1}}
 
 
 async def test_a_rebuild_that_differs_from_a_kept_approval_switches_nothing(database: Database) -> None:
