@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -104,6 +104,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what never runs side by side with others, so that a run chooses by one mark."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("chaos", "e2e")):
+            item.add_marker(pytest.mark.alone)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A run in several processes starts the servers before its processes, which cannot show progress, unless it names unit tests only."""
+    config = session.config
+    leads = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if leads and not config.option.collectonly and not all("unit" in Path(argument).parts for argument in config.args):
+        with suppress(LocalStackError, SettingsError):
+            config.stash[SERVERS_KEY].endpoints()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Start the servers before the first test, outside its time limit: the very first start downloads Kafka."""
     needed = any("endpoints" in getattr(item, "fixturenames", ()) for item in session.items)
@@ -114,6 +132,14 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[SERVERS_KEY].stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Captured text that is not UTF-8 goes escaped into the report, for a run in several processes sends it from one to another."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,8 @@ from services.requests.worker import command_worker
 
 Found = TypeVar("Found")
 PARTITIONS = 3
+# What takes a second on a quiet machine takes several where tests run side by side, so every wait is this many times as long.
+PATIENCE = 3.0
 TENANT = "test-tenant"
 
 
@@ -77,13 +79,13 @@ def command_record(
 
 async def wait_for(check: Callable[[], Awaitable[Found | None]], seconds: float = 20.0, what: str = "the state") -> Found:
     """Wait until `check` answers something true; AssertionError names what was waited for."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < deadline:
         found = await check()
         if found:
             return found
         await asyncio.sleep(0.02)
-    raise AssertionError(f"{what} did not come within {seconds} s")
+    raise AssertionError(f"{what} did not come within {seconds * PATIENCE:g} s")
 
 
 class Mesh:
@@ -296,7 +298,7 @@ class Mesh:
             ends = await consumer.end_offsets(partitions)
             wanted = count if count is not None else sum(ends.values()) - sum((await consumer.beginning_offsets(partitions)).values())
             found: list[ConsumerRecord] = []
-            deadline = time.monotonic() + seconds
+            deadline = time.monotonic() + seconds * PATIENCE
             while len(found) < wanted and time.monotonic() < deadline:
                 for batch in (await consumer.getmany(timeout_ms=200)).values():
                     found.extend(batch)

@@ -30,10 +30,17 @@ LINT: tuple[Step, ...] = (
 SCHEMAS: tuple[Step, ...] = (("write JSON Schemas and the AsyncAPI document", ("infra.asyncapi",)),)
 
 
+PYTEST = ("coverage", "run", "-m", "pytest")
+ALL_TESTS: tuple[Step, ...] = (
+    ("run the tests that run side by side", (*PYTEST, "-m", "not alone", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")),
+    ("run the tests that need the machine to themselves", (*PYTEST, "-m", "alone")),
+)
+
+
 def steps_of_test(arguments: Sequence[str]) -> tuple[Step, ...]:
-    """All tests (or those of the arguments) with coverage, and its report in htmlcov."""
+    """All tests (or those of the arguments, one at a time) with coverage, and its report in htmlcov."""
     return (
-        ("run the tests", ("coverage", "run", "-m", "pytest", "-ra", *arguments)),
+        *([("run the tests", (*PYTEST, *arguments))] if arguments else ALL_TESTS),
         ("combine what was covered", ("coverage", "combine", "-q")),
         ("write the coverage report to htmlcov/index.html", ("coverage", "html", "-q")),
         ("show the coverage", ("coverage", "report")),

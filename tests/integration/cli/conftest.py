@@ -16,6 +16,7 @@ import pytest
 from infra.settings import MeshSettings
 from infra.supervisor.readiness import is_ready, port_of
 from services.cli import main
+from tests.mesh import PATIENCE
 
 MESH_VARIABLES = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "AGENTMESH_HOME", "AGENTMESH_TOPIC_PREFIX", "ENVIRONMENT")
 PARTITIONS = "3"
@@ -94,9 +95,9 @@ def _ready(settings: MeshSettings, process: subprocess.Popen[bytes]) -> bool:
 
 def wait_for(holds: Callable[[], bool], seconds: float = 20) -> None:
     """Return when it holds; fail when it does not in time."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
+        assert time.monotonic() < deadline, f"not within {seconds * PATIENCE:g} s"
         time.sleep(0.05)
 
 

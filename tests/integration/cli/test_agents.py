@@ -10,7 +10,7 @@ from infra.settings import MeshSettings
 from services.cli import exit_codes
 from tests.integration.cli.conftest import Cli, workers
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 REGISTER = ("agents", "register", "--kind", "triage", "--name", "First line", "--capability", "triage=3", "--capability", "a=b=2")
 ACME = ("--tenant", "acme", "-o", "json")

@@ -16,7 +16,7 @@ from services.cli import exit_codes
 from services.cli.publishing import outgoing_command
 from tests.integration.cli.conftest import Cli, execute, wait_for, workers
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 CASE = {"tenant_id": "acme", "customer_id": "cust-0042", "message": "My invoice of May is wrong"}
 TRIAGE = {"tenant_id": "acme", "category": "billing", "priority": 3, "confidence": 0.8}

@@ -15,7 +15,7 @@ from services.cli import exit_codes
 from tests.conformance.effect_runs import MAIL, Outside, answers, crash
 from tests.integration.cli.conftest import Cli, execute
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 async def attempt(settings: MeshSettings, number: int) -> None:

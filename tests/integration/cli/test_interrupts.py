@@ -16,7 +16,7 @@ from services.cli import exit_codes
 from tests.integration.cli.conftest import Cli, execute, wait_for
 from tests.integration.cli.test_dead_letters import park
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 CASE = json.dumps({"customer_id": "cust-0042", "message": "My invoice of May is wrong"})
 

@@ -9,7 +9,7 @@ import pytest
 from services.cli import exit_codes, main
 from tests.integration.cli.conftest import Cli
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 ARTICLES = Path(__file__).resolve().parents[3] / "services" / "support_agents" / "knowledge"
 

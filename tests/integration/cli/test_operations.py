@@ -8,7 +8,7 @@ from infra.settings import MeshSettings
 from services.cli import exit_codes
 from tests.integration.cli.conftest import Cli, execute
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 def findings(cli: Cli) -> tuple[int, dict[str, str]]:

@@ -9,7 +9,7 @@ from infra.settings import MeshSettings
 from services.cli import exit_codes
 from tests.integration.cli.conftest import Cli, execute
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 CASE = json.dumps({"customer_id": "cust-0042", "message": "My invoice of May is wrong", "priority": 3})
 

@@ -69,7 +69,7 @@ class Running:
         assert record is not None
         return next(replica for replica in record.replicas if replica.name == name)
 
-    async def until(self, holds: Callable[[], bool], seconds: float = 20) -> None:
+    async def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             assert not self.task.done(), self.task

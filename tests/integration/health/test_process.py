@@ -90,6 +90,7 @@ def said(lines: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
     return [line for line in lines if text in line["message"]]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_every_worker_and_exits_with_0(toys: Any, number: signal.Signals) -> None:
     toy = toys("work")
@@ -116,6 +117,7 @@ def wait_until(check: Any, seconds: float = 0.75) -> bool:
     return False
 
 
+@pytest.mark.alone
 def test_a_second_signal_exits_at_once(toys: Any) -> None:
     toy = toys("stop-hangs")
     port = toy.wait_ready()
@@ -129,6 +131,7 @@ def test_a_second_signal_exits_at_once(toys: Any) -> None:
     assert said(lines, "second signal")
 
 
+@pytest.mark.alone
 def test_a_worker_that_does_not_stop_ends_with_the_grace_period_and_says_so(toys: Any) -> None:
     toy = toys("stop-hangs", AGENTMESH_GRACE_SECONDS="1")
     toy.wait_ready()

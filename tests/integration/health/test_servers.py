@@ -155,6 +155,7 @@ async def test_a_broker_that_is_away_is_unhealthy_within_five_seconds_and_the_ch
     assert (await check.check()).details["error"] == "NoArrival: the check is closed"
 
 
+@pytest.mark.alone
 async def test_a_broker_that_accepts_and_never_answers_is_unhealthy_after_five_seconds() -> None:
     silent: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda reader, writer: silent.append(writer), "127.0.0.1", 0)

@@ -14,7 +14,7 @@ from projections.requests.projection import REQUESTS
 from projections.requests.queries import ListRequests, list_requests
 from tests.mesh import TENANT, Mesh, command_record, create, new_id, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 def rebuild(mesh: Mesh, model: object = REQUESTS) -> Rebuild:

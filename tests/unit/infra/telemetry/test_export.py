@@ -107,6 +107,7 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.alone
 def test_a_dead_endpoint_harms_no_work_and_does_not_delay_the_end(caplog: pytest.LogCaptureFixture) -> None:
     tracing = tracing_to(f"http://127.0.0.1:{unused_port()}")
     started = time.perf_counter()
@@ -120,6 +121,7 @@ def test_a_dead_endpoint_harms_no_work_and_does_not_delay_the_end(caplog: pytest
     assert not [record for record in caplog.records if record.levelno > logging.WARNING]
 
 
+@pytest.mark.alone
 def test_a_collector_that_hangs_does_not_delay_the_end(collector: Collector) -> None:
     collector.delay.clear()
     tracing = tracing_to(collector.url)

@@ -18,6 +18,7 @@ from services.dispatcher.dispatch import Dispatcher
 from services.dispatcher.selection import STRATEGIES
 from tests.unit.services.dispatcher.fleet import KIND, TENANT, assigned, completed, need, queued
 
+pytestmark = pytest.mark.alone
 DECISIONS = 2_000
 SIZES = (10, 1_000, 10_000)
 ASKED = {"skill-1": 2, "skill-2": 1}
