@@ -210,7 +210,7 @@ class Fleet:
     def tail(self, name: str, lines: int = 40) -> str:
         """The end of a worker's log."""
         text = self._members[name].log.read_text(encoding="utf-8", errors="replace")
-        kept = [LOG_NOISE.sub("", line) for line in text.splitlines() if '"psycopg.pool"' not in line]
+        kept = [LOG_NOISE.sub("", line) for line in text.splitlines() if '"psycopg.pool"' not in line and '"httpx2"' not in line]
         return f"--- the end of the log of {name}\n" + "\n".join(kept[-lines:])
 
     def tails(self, lines: int = 40) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 TENANT = "acme"
+SEED = 4
+"""Of the request ids."""
 
 
 class Case(NamedTuple):

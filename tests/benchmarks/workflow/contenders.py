@@ -19,8 +19,10 @@ from infra.postgres.pool import Database
 from services.cli.fleet import DEFAULT_FLEET
 from tests.benchmarks.arena import Arena
 from tests.benchmarks.children import ROOT, Child
+from tests.benchmarks.load import request_id
 from tests.benchmarks.pipelines import wait_ready
-from tests.benchmarks.workflow.cases import TENANT
+from tests.benchmarks.workflow.cases import SEED, TENANT
+from tests.benchmarks.workflow.hops import Hop, hops
 from tests.benchmarks.workflow.process import PROFILES
 
 ARTICLES = ROOT / "services" / "support_agents" / "knowledge"
@@ -64,6 +66,10 @@ class Contest:
         """Commands handled so far, of a contender that has such."""
         return None
 
+    def hops(self, first: int, count: int) -> list[Hop]:
+        """Where the time of these requests went, of a contender whose events tell."""
+        return []
+
     def launch(self, name: str, module: str, *arguments: str, **environment: str) -> Child:
         """Start one process and count its CPU."""
         arena = self.arena
@@ -93,6 +99,10 @@ class Product(Contest):
         with self.arena.connect() as connection:
             row = connection.execute("SELECT (SELECT count(*) FROM requests.inbox) + (SELECT count(*) FROM tasks.inbox)").fetchone()
         return int(str(row[0])) if row else None
+
+    def hops(self, first: int, count: int) -> list[Hop]:
+        with self.arena.connect() as connection:
+            return hops(connection, [request_id(SEED, number) for number in range(first, first + count)])
 
 
 class CeleryChain(Contest):

@@ -16,12 +16,11 @@ from contracts.topics import commands_topic
 from infra.settings import load_settings
 from services.support_agents.agents import ResearchAgent, ResolutionAgent, TriageAgent
 from tests.benchmarks.load import BATCH_BYTES, HEADERS_AFTER_ID, Batches, request_id
-from tests.benchmarks.workflow.cases import TENANT, case
+from tests.benchmarks.workflow.cases import SEED, TENANT, case
 from tests.benchmarks.workflow.drivers import Contender, drive
 
 AGENTS_OF_A_KIND = 20
 KNOWN_SECONDS = 60.0
-SEED = 4
 # `pending` and the like are under way; whatever else is not `completed` should not have come of these requests.
 UNDER_WAY = ("pending", "triaged", "in_progress")
 ENDED = "SELECT request_id, status FROM read_requests.requests WHERE request_id = ANY (%s) AND status <> ALL (%s)"

@@ -62,6 +62,9 @@ def show_workflows(rounds: Sequence[WorkflowRound], halves: Sequence[HalfLoad]) 
         ["contender", "p50", "largest", "samples"],
         [[kind, percentile(found, 0.5), max(found), len(found)] for kind, found in alone.items()],
     )
+    if found_hops := [each.hops for each in rounds if each.hops]:
+        rows = [list(hop) for hop in sorted(found_hops[-1], key=lambda hop: -hop.total_ms)]
+        table("Where one alone spends its time (product, last round, medians)", ["hop", "times", "ms each", "ms in all"], rows)
     table(
         "Half load (of each one's own median), ms from the moment a workflow is due",
         ["contender", "workflows/s", "p50", "p99", "samples", "driver late"],

@@ -10,9 +10,10 @@ from statistics import median
 from tests.benchmarks.arena import Arena, Servers
 from tests.benchmarks.measure import percentile, used
 from tests.benchmarks.workflow.contenders import CONTESTS, Product, contest
+from tests.benchmarks.workflow.hops import Hop
 
 WARM_UP = 100
-ALONE = 10
+ALONE, ALONE_FIRST = 10, 1_000
 ALONE_PAUSE = 0.3
 HALF_SECONDS = 10.0
 # A burst of each takes some seconds; DBOS is slower, so it gets fewer.
@@ -31,6 +32,8 @@ class WorkflowRound:
     alone_ms: list[float]
     commands: int | None = None
     memory_mib: dict[str, float] = field(default_factory=dict)
+    hops: list[Hop] = field(default_factory=list)
+    """Of those that went alone."""
 
     @property
     def rate(self) -> float:
@@ -53,7 +56,8 @@ def workflow_round(servers: Servers, kind: str, count: int) -> WorkflowRound:
     """A fresh arena, warm processes, requests one by one on the idle system, then a burst."""
     with Arena(servers, f"workflow-{kind}") as arena, contest(kind, arena) as running:
         running.do("burst", first=10, count=WARM_UP)
-        alone = running.do("alone", first=1_000, times=ALONE, pause=ALONE_PAUSE)["latencies"]
+        alone = running.do("alone", first=ALONE_FIRST, times=ALONE, pause=ALONE_PAUSE)["latencies"]
+        hops = running.hops(ALONE_FIRST, ALONE)
         arena.checkpoint()
         commands, before = running.commands(), arena.meter.snapshot()
         done = running.do("burst", first=10_000, count=count)
@@ -67,6 +71,7 @@ def workflow_round(servers: Servers, kind: str, count: int) -> WorkflowRound:
             alone,
             None if commands is None or handled is None else handled - commands,
             arena.meter.memory(),
+            hops,
         )
 
 
