@@ -7,13 +7,14 @@ commands under the same ids, which their inbox absorbs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from contracts.envelope import Metadata, RecordedEvent
 from contracts.ids import CommandId, derived_uuid
 from contracts.message import Command, Event
+from contracts.registry import EVENTS
 from contracts.rejections import CommandRejected
 
 # The namespace of derived command ids. Never changes: a redelivery across a release must lead to the same ids.
@@ -47,9 +48,16 @@ class ProcessManager:
     """Whose rejections it follows: the contexts that it commands."""
     on_rejection: Mapping[str, Reaction] | None = None
     """By the type name of the refused command; `""` is for all others. Only rejections of its own commands are reacted to."""
+    _unused: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Names of events that need not be decoded, which is most of what an event costs."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_unused", frozenset(name for name, event in EVENTS.items() if event not in self.reactions))
 
     def changes(self, recorded: RecordedEvent) -> list[NextCommand]:
         """The commands that follow from one event. Raises what decoding or a reaction raises: a defect."""
+        if recorded.metadata.type_name in self._unused:
+            return []
         event = recorded.event()
         return [
             NextCommand(command, self._metadata(recorded, reaction.name, index, command))

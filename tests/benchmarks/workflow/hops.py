@@ -22,7 +22,7 @@ HOPS: Mapping[tuple[str, str], str] = {
 }
 BACK = "event → request's next event: relay, process manager, requests"
 EVENTS = """
-SELECT coalesce(t.request_id, e.originator_id), e.topic, e.state
+SELECT coalesce(t.request_id, e.originator_id), e.originator_version, e.topic, e.state
 FROM (
     SELECT originator_id, originator_version, topic, state FROM requests.stored_events WHERE originator_id = ANY (%(ids)s)
     UNION ALL
@@ -47,9 +47,9 @@ class Hop(NamedTuple):
 
 def hops(connection: psycopg.Connection[Any], request_ids: Sequence[str]) -> list[Hop]:
     """The hops of these requests, medians over them."""
-    events: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
-    for request_id, type_name, state in connection.execute(EVENTS, {"ids": list(request_ids)}).fetchall():
-        events[request_id].append((datetime.fromisoformat(json.loads(bytes(state))["time"]), type_name.split(".")[2]))
+    events: dict[str, list[tuple[datetime, int, str]]] = defaultdict(list)
+    for request_id, version, type_name, state in connection.execute(EVENTS, {"ids": list(request_ids)}).fetchall():
+        events[request_id].append((datetime.fromisoformat(json.loads(bytes(state))["time"]), version, type_name.split(".")[2]))
     sums: dict[str, list[float]] = defaultdict(list)
     counts: dict[str, list[int]] = defaultdict(list)
     for found in events.values():
@@ -59,11 +59,11 @@ def hops(connection: psycopg.Connection[Any], request_ids: Sequence[str]) -> lis
     return [Hop(name, median(counts[name]), median(sums[name]) / median(counts[name]), median(sums[name])) for name in sums]
 
 
-def _of_one(events: Iterable[tuple[datetime, str]]) -> dict[str, list[float]]:
+def _of_one(events: Iterable[tuple[datetime, int, str]]) -> dict[str, list[float]]:
     """The milliseconds between the events of one request, by kind of hop; a hop of a kind that is not known goes under the way back."""
     found: dict[str, list[float]] = defaultdict(list)
     before: tuple[datetime, str] | None = None
-    for at, name in events:
+    for at, _, name in events:
         if before is not None:
             found[HOPS.get((before[1], name), BACK)].append((at - before[0]).total_seconds() * 1e3)
         before = at, name
