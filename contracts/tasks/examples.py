@@ -25,6 +25,7 @@ from contracts.tasks.events import (
     TaskStarted,
     TaskTimedOut,
 )
+from contracts.tasks.values import LEASE_EXPIRED
 
 _TASK = {"tenant_id": "acme", "task_id": "task-5a1d7c3e-8b42-4e6f-9a0b-1c2d3e4f5a6b"}
 _HELD = {"agent_id": "9d2f6a0c-51b7-4c38-8d0e-6a4f1b2c3d4e", "attempt": 1}
@@ -33,7 +34,7 @@ _REQUIREMENTS = [{"name": "triage", "level": 2}]
 _INPUT = {"message": "My invoice of May is wrong", "priority": 2}
 _RESULT = {"category": "billing", "priority": 3, "confidence": 0.92}
 _USAGE = {"model": "rules", "calls": 1, "input_tokens": 0, "output_tokens": 0, "cost": "0"}
-_LOST = "The lease of its host expired."
+_LOST = LEASE_EXPIRED
 
 EXAMPLES: Mapping[type[Message], Mapping[str, Any]] = {
     RequestTask: {

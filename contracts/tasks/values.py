@@ -15,6 +15,8 @@ from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL
 DEFAULT_ATTEMPTS = 3
 DEFAULT_TIME_LIMIT_SECONDS = 300
 DAY_SECONDS = 86_400
+LEASE_EXPIRED = "The lease of its host expired."
+"""The reason of a ReassignTask whose run was left by its host."""
 MAX_COUNT = 2**53 - 1
 """The largest whole number that every reader of JSON, and a bigint column, takes exactly."""
 

@@ -145,6 +145,7 @@ class Metrics:
         self.active_requests = self._gauge(names.ACTIVE_REQUESTS, "Requests or messages that this process handles at the moment.")
         self._define_command_metrics()
         self._define_flow_metrics()
+        self._define_fleet_metrics()
         self._define_dependency_metrics()
         self._define_agent_metrics()
 
@@ -218,6 +219,17 @@ class Metrics:
         )
         self.llm_cost_usd_total = self._counter(
             names.LLM_COST_USD_TOTAL, "What calls of models cost in US dollars, as far as prices are known.", "model", "operation"
+        )
+
+    def _define_fleet_metrics(self) -> None:
+        self.active_agents = self._gauge(
+            names.ACTIVE_AGENTS, "Agents that are not terminated, by status; told by the leading dispatcher.", "tenant_id", "status"
+        )
+        self.health_check_failures_total = self._counter(
+            names.HEALTH_CHECK_FAILURES_TOTAL,
+            "Agents found unhealthy: no_live_host, leases_expired.",
+            "agent_id",
+            "failure_reason",
         )
 
     def _define_dependency_metrics(self) -> None:

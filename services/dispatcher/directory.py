@@ -8,7 +8,7 @@ choice (a slot or an agent that becomes free) is pushed. An entry never promises
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
@@ -19,12 +19,16 @@ from weakref import WeakValueDictionary
 
 from contracts.agents.values import AgentStatus
 from contracts.ids import AgentId, TenantId
+from services.dispatcher.roster import Roster
 
 MAX_IDLE_NEEDS = 64
 """Indexes that a tenant's agents of one kind keep for needs that no task waits for; the next one drops the one unused for longest."""
 
 REMEMBERED_TERMINATED = 10_000
 """Terminated agents whose version is kept, so that late facts do not bring them back."""
+
+BUSY = "busy"
+"""Shown of an available agent without a free slot (AGT-10a)."""
 
 SLACK = 16
 """Outdated entries that a heap may hold beyond as many as there are true ones, before it is cleared of them."""
@@ -251,6 +255,7 @@ class Directory:
         self._capability_sets: WeakValueDictionary[tuple[tuple[str, int], ...], CapabilitySet] = WeakValueDictionary()
         self._terminated: OrderedDict[tuple[TenantId, AgentId], None] = OrderedDict()
         self._served: dict[Need, None] = {}
+        self.roster = Roster()
         self._serials = count()
         self._turns = count(1)
 
@@ -265,7 +270,9 @@ class Directory:
         record = self._record(agent.tenant_id, agent.agent_id)
         if agent.version <= record.version:
             return False
+        before = None if record.profile is None else record.status
         record.version, record.status, record.limit = agent.version, agent.status, agent.limit
+        self.roster.moved((agent.tenant_id, agent.agent_id), intern(agent.kind), before, agent.status)
         if agent.status is AgentStatus.TERMINATED:
             self._retire(record, agent.tenant_id)
         else:
@@ -286,6 +293,7 @@ class Directory:
         record = self._known(tenant_id, agent_id, version)
         if record is None or record.profile is None:
             return False
+        self.roster.moved((tenant_id, agent_id), record.profile.pool.key[1], record.status, status)
         record.version, record.status = version, status
         if status is AgentStatus.TERMINATED:
             self._retire(record, tenant_id)
@@ -334,6 +342,15 @@ class Directory:
         """The tenant's agent of this id; another tenant's is not found (AGT-24)."""
         record = self._agents.get((tenant_id, agent_id))
         return record if record is not None and record.version else None
+
+    def counts(self) -> Counter[tuple[TenantId, str]]:
+        """How many agents there are by tenant and shown status, busy among them; terminated ones are not counted. Reads every agent."""
+        counts: Counter[tuple[TenantId, str]] = Counter()
+        for (tenant_id, _), agent in self._agents.items():
+            if agent.profile is not None:
+                full = agent.status is AgentStatus.AVAILABLE and not agent.free
+                counts[tenant_id, BUSY if full else agent.status.value] += 1
+        return counts
 
     # --- who waits ---------------------------------------------------------------------------------------------------
 

@@ -124,6 +124,8 @@ class Dispatcher:
         self._answers_due: deque[_Timer] = deque()
         self._pauses_due: deque[_Timer] = deque()
         self._unanswered = 0
+        self._stranded: dict[TaskId, None] = {}
+        self._left = False
         self._reactions: Mapping[type[TaskEvent], Callable[[_Task, Any, float], None]] = {
             TaskQueued: self._queued,
             TaskAssigned: self._assigned,
@@ -156,6 +158,7 @@ class Dispatcher:
         if isinstance(event, AgentCapabilitiesChanged):
             return self.directory.capabilities_changed(event.tenant_id, event.agent_id, _levels(event.capabilities), version)
         status = _STATUS.get(type(event))
+        self._left |= status is AgentStatus.TERMINATED
         return status is not None and self.directory.status_changed(event.tenant_id, event.agent_id, status, version)
 
     def apply_task(self, event: TaskEvent, version: int, since: float) -> bool:
@@ -266,6 +269,26 @@ class Dispatcher:
             self._free(task)
             self._take(task, agent_id)
         self._move(task, _Stage.ASSIGNED)
+        if self._is_terminated(task.tenant_id, agent_id):
+            self._stranded[task.task_id] = None
+
+    def take_stranded(self) -> list[Assignment]:
+        """Tasks that an agent holds which is terminated: they are to be taken from it (AGT-11). Each assignment is answered once.
+
+        Reads every open task once an agent was terminated, and what was assigned to such a one since.
+        """
+        looked_at = list(self._tasks.values()) if self._left else [task for each in self._stranded if (task := self._tasks.get(each))]
+        self._left = False
+        self._stranded.clear()
+        return [
+            Assignment(task.task_id, task.agent_id, task.attempt, task.tenant_id)
+            for task in looked_at
+            if task.stage is _Stage.ASSIGNED and task.agent_id is not None and self._is_terminated(task.tenant_id, task.agent_id)
+        ]
+
+    def _is_terminated(self, tenant_id: TenantId, agent_id: AgentId) -> bool:
+        agent = self.directory.find(tenant_id, agent_id)
+        return agent is not None and agent.status is AgentStatus.TERMINATED
 
     def _publish(self, task: _Task, agent_id: AgentId, now: float) -> Assignment:
         self._take(task, agent_id)

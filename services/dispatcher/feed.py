@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from contracts.agents.events import AgentEvent
 from contracts.envelope import Metadata, decode_stored
+from contracts.message import Event
 from contracts.rejections import CommandRejected
 from contracts.tasks.events import TaskCompleted, TaskEvent, TaskQueued, TaskReassigned, TaskStarted, TaskTimedOut
 from contracts.upcasting import decode_event
@@ -34,6 +35,8 @@ class Feed:
         self.unanswered: dict[str, Assignment] = {}
         self.causes: dict[str, Metadata] = {}
         """Of each task that waits, the event that made it wait: what is assigned continues its trace and correlation."""
+        self.observer: Callable[[Event], None] | None = None
+        """Told of every event, from when it is set."""
 
     async def read_new(self, *, look_first: bool) -> int:
         """Apply what is new in both logs, agents first; answers how many entries. `look_first` asks the cheaper question first."""
@@ -60,6 +63,8 @@ class Feed:
         except Exception:  # a broken event must not stop dispatching for all others
             logger.exception("an event of %s at position %d cannot be read; it is left out", context, entry.position)
             return
+        if self.observer is not None:
+            self.observer(event)
         if isinstance(event, CommandRejected):
             self._refused(event)
         elif isinstance(event, AgentEvent):

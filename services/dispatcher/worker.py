@@ -1,105 +1,162 @@
-"""The dispatcher worker: tasks and agents in, AssignTask out; one is active, others stand by; run by `agentmesh run dispatcher`.
+"""The dispatcher worker: tasks, agents and heartbeats in, AssignTask and findings about health out; one is active, others stand by; run by
+`agentmesh run dispatcher`.
 
 It follows the logs themselves and not their topics: what it decides on is then never older than what the store holds, and a new leader
-begins by reading them once.
+begins by reading them once. Of the fleet topic it hears which kinds of agents have a live host.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Collection
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable
 
 from contracts.envelope import Metadata, command_headers
-from contracts.ids import new_command_id
-from contracts.tasks.commands import AssignTask
-from contracts.topics import commands_topic
+from contracts.ids import TenantId
+from contracts.message import Command
+from contracts.topics import FLEET_TOPIC, commands_topic
+from infra.fleet.kafka import KafkaFleetTopic
 from infra.kafka.producer import OutgoingRecord
 from infra.runtime.leading_worker import LeadingWorker
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
+from services.dispatcher import orders
 from services.dispatcher.dispatch import Assignment, Dispatcher
 from services.dispatcher.feed import AGENTS, TASKS, Feed
+from services.dispatcher.health import AgentHealth
+from services.dispatcher.liveness import Liveness
 from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.watch import FleetWatch
 
 logger = logging.getLogger(__name__)
 
 NAME = "dispatcher"
-SOURCE = "/agentmesh/dispatcher"
 MOST_REMEMBERED = 100_000
+GAUGE_SECONDS = 5.0
 
 
 class DispatcherWorker(LeadingWorker):
-    """Assigns waiting tasks to agents. Its state is in memory; whatever it forgets is in the logs."""
+    """Assigns waiting tasks to agents and tells which agents are unhealthy. Its state is in memory; what it forgets is in the logs."""
 
     def __init__(self, settings: MeshSettings, telemetry: Telemetry) -> None:
         self._own = DispatcherSettings()
         super().__init__(NAME, (TASKS, AGENTS), settings, telemetry, leader_poll_seconds=self._own.leader_poll_seconds)
+        self._shown: set[tuple[TenantId, str]] = set()
 
     def required_topics(self) -> Collection[str]:
-        """Where assignments go."""
-        return {commands_topic(TASKS)}
+        """Where its commands go, and what it hears of hosts."""
+        return {commands_topic(TASKS), commands_topic(AGENTS), FLEET_TOPIC}
 
     async def lead(self) -> None:
-        """Read the logs, then dispatch whatever is new."""
+        """Read the logs, then dispatch whatever is new, and listen to the fleet meanwhile."""
         own = self._own
         dispatcher = Dispatcher(
             ageing_seconds=own.ageing_seconds, answer_seconds=own.answer_seconds, refusal_pause_seconds=own.refusal_pause_seconds
         )
         feed = Feed(self.stores, dispatcher, own.page_size)
-        looked, idle = time.monotonic(), 0
         await feed.read_new(look_first=False)  # all that is open is known before the first choice
+        liveness = Liveness(
+            self.identity,
+            self.settings.partitions,
+            silence_seconds=own.silence_seconds,
+            gap_seconds=own.gap_seconds,
+            grace_seconds=own.grace_seconds,
+            forget_seconds=own.forget_seconds,
+        )
+        health = AgentHealth(
+            dispatcher.directory,
+            liveness,
+            most_unanswered=own.verdicts_at_once,
+            answer_seconds=own.answer_seconds,
+            lost_leases=own.lost_leases,
+            pause_seconds=own.failure_pause_seconds,
+        )
+        feed.observer = health.apply
+        topic = KafkaFleetTopic(self.settings, f"agentmesh-{NAME}-fleet")
+        watch = asyncio.create_task(FleetWatch(topic, liveness, self.identity, own.probe_seconds).run(), name="fleet-watch")
+        watch.add_done_callback(self._watch_ended)
+        try:
+            await self._dispatch(feed, dispatcher, health)
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+            self._show({})
+
+    def _watch_ended(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled() and (error := watch.exception()) is not None:
+            self.fail(RuntimeError(f"the dispatcher's watch died: {error!r}"))
+
+    async def _dispatch(self, feed: Feed, dispatcher: Dispatcher, health: AgentHealth) -> None:
+        own = self._own
+        led, examined, counted, idle = time.monotonic(), 0.0, 0.0, 0
         while not self.stopping.is_set():
             self.attempted()
-            if time.monotonic() - looked > own.leader_poll_seconds:
-                looked = time.monotonic()
+            now = time.monotonic()
+            if now - led > own.leader_poll_seconds:
+                led = now
                 if not await self.leader.still_leads():
                     logger.warning("the dispatcher's session is gone, so it leads no more")
                     return
             news = await feed.read_new(look_first=idle > 0)
             chosen = dispatcher.dispatch(time.monotonic(), own.most_at_once)
             if chosen:
-                await self._publish(feed, chosen)
+                await self._assign(feed, chosen)
+            if now - examined > own.health_poll_seconds:
+                examined = now
+                await self._examine(feed, dispatcher, health)
+            if now - counted > GAUGE_SECONDS:
+                counted = now
+                self._show(dispatcher.directory.counts())
             if news or chosen:
                 idle = 0
                 continue
             await self.pause(min(own.idle_poll_ms * 1.1 ** min(idle, 100), own.longest_idle_poll_ms) / 1000)
             idle += 1
 
-    async def _publish(self, feed: Feed, chosen: list[Assignment]) -> None:
-        topic = self.settings.topic_prefix + commands_topic(TASKS)
+    async def _assign(self, feed: Feed, chosen: list[Assignment]) -> None:
         records = []
         for assignment in chosen:
-            command = AssignTask(
-                tenant_id=assignment.tenant_id, task_id=assignment.task_id, agent_id=assignment.agent_id, attempt=assignment.attempt
-            )
-            metadata = _metadata(command, feed.causes.get(assignment.task_id))
+            command, metadata = orders.assign(assignment, feed.causes.get(assignment.task_id))
             feed.unanswered[metadata.message_id] = assignment
-            records.append(OutgoingRecord(topic, command.task_id.encode(), command.to_json(), command_headers(metadata)))
+            records.append((command, metadata))
         while len(feed.unanswered) > MOST_REMEMBERED:
             feed.unanswered.pop(next(iter(feed.unanswered)))
-        await self.publisher.publish(records)
+        await self._publish(records)
+
+    async def _examine(self, feed: Feed, dispatcher: Dispatcher, health: AgentHealth) -> None:
+        """Take tasks from agents that are gone, and tell which agents became unhealthy or recovered."""
+        records = [orders.take_back(held, feed.causes.get(held.task_id)) for held in dispatcher.take_stranded()]
+        verdicts = health.verdicts(time.monotonic())
+        records += [orders.tell_health(verdict) for verdict in verdicts]
+        if records:
+            await self._publish(records)
+        failures = self.telemetry.metrics.health_check_failures_total
+        for verdict in verdicts:
+            if verdict.failure is not None:
+                failures.labels(agent_id=verdict.agent_id, failure_reason=verdict.failure.value).inc()
+        if verdicts:
+            failed = sum(verdict.failure is not None for verdict in verdicts)
+            logger.info("%d agents found unhealthy, %d recovered", failed, len(verdicts) - failed)
+
+    async def _publish(self, ordered: Iterable[tuple[Command, Metadata]]) -> None:
+        prefix = self.settings.topic_prefix
+        await self.publisher.publish(
+            OutgoingRecord(
+                prefix + commands_topic(command.context), metadata.subject.encode(), command.to_json(), command_headers(metadata)
+            )
+            for command, metadata in ordered
+        )
         self.succeeded()
 
-
-def _metadata(command: AssignTask, cause: Metadata | None) -> Metadata:
-    """A new id for each publication: the same assignment may be made again after it was refused."""
-    command_id = new_command_id()
-    return Metadata(
-        message_id=command_id,
-        type_name=command.type_name,
-        source=SOURCE,
-        subject=command.task_id,
-        time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        tenant_id=command.tenant_id,
-        auth_type="system",
-        auth_id=NAME,
-        correlation_id=command_id if cause is None else cause.correlation_id,
-        causation_id=command_id if cause is None else cause.message_id,
-        traceparent=None if cause is None else cause.traceparent,
-        tracestate=None if cause is None else cause.tracestate,
-    )
+    def _show(self, counts: dict[tuple[TenantId, str], int]) -> None:
+        """Set the gauge of agents; a pair that is not there any more is zero."""
+        gauge = self.telemetry.metrics.active_agents
+        for tenant_id, status in self._shown - set(counts):
+            gauge.labels(tenant_id=tenant_id, status=status).set(0)
+        for (tenant_id, status), count in counts.items():
+            gauge.labels(tenant_id=tenant_id, status=status).set(count)
+        self._shown = set(counts)
 
 
 def build(settings: MeshSettings, telemetry: Telemetry) -> DispatcherWorker:

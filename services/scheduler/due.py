@@ -10,12 +10,12 @@ from contracts.ids import CommandId, RequestId, TaskId, TenantId, derived_uuid
 from contracts.message import Command
 from contracts.requests.commands import EscalateApproval, ExpireApproval, RemindApproval, ReviewRequest
 from contracts.tasks.commands import ReassignTask, TimeOutTask
+from contracts.tasks.values import LEASE_EXPIRED
 from infra.process_managers.base import COMMAND_IDS
 from projections.deadlines.queries import ESCALATION, EXPIRY, REMINDER, TASK, DueDeadline, LeftRun
 from projections.reviews.queries import OutdatedRequest
 
 SOURCE = "/agentmesh/scheduler"
-LEASE_EXPIRED = "The lease of its host expired."
 
 
 class DueCommand(NamedTuple):

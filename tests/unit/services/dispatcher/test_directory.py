@@ -184,3 +184,44 @@ def test_heaps_do_not_grow_with_the_number_of_tasks() -> None:
 
 def test_requirements_have_one_spelling() -> None:
     assert requirements_of([("b", 1), ("a", 2), ("b", 3), ("b", 2)]) == (("a", 2), ("b", 3))
+
+
+# --- agents by kind and status ----------------------------------------------------------------------------------------
+
+
+def test_the_roster_knows_the_available_and_the_unhealthy_agents_of_each_kind() -> None:
+    directory = Directory()
+    for number in range(4):
+        directory.created(agent(f"agent-{number}"))
+    directory.created(agent("other", kind="research"))
+    for number, status in enumerate((AgentStatus.UNHEALTHY, AgentStatus.SUSPENDED, AgentStatus.TERMINATED)):
+        directory.status_changed(TENANT, AgentId(f"agent-{number}"), status, 2)
+    roster = directory.roster
+    assert set(roster.kinds()) == {KIND, "research"}
+    assert list(roster.of(KIND, AgentStatus.AVAILABLE)) == [(TENANT, "agent-3")]
+    assert list(roster.of(KIND, AgentStatus.UNHEALTHY)) == [(TENANT, "agent-0")]
+    directory.status_changed(TENANT, AgentId("agent-0"), AgentStatus.AVAILABLE, 3)
+    assert list(roster.of(KIND, AgentStatus.AVAILABLE)) == [(TENANT, "agent-3"), (TENANT, "agent-0")]
+    directory.terminated(TENANT, AgentId("other"), 2)
+    assert set(roster.kinds()) == {KIND}
+    assert list(roster.of("research", AgentStatus.AVAILABLE)) == []
+
+
+def test_a_read_model_that_is_newer_than_the_known_agent_moves_it_in_the_roster() -> None:
+    directory = Directory()
+    directory.created(agent("a"))
+    directory.created(agent("a", status=AgentStatus.UNHEALTHY, version=5))
+    assert list(directory.roster.of(KIND, AgentStatus.AVAILABLE)) == []
+    assert list(directory.roster.of(KIND, AgentStatus.UNHEALTHY)) == [(TENANT, "a")]
+
+
+def test_agents_are_counted_by_tenant_and_shown_status() -> None:
+    directory = Directory()
+    statuses = (AgentStatus.AVAILABLE, AgentStatus.AVAILABLE, AgentStatus.UNHEALTHY, AgentStatus.TERMINATED, AgentStatus.SUSPENDED)
+    for number, status in enumerate(statuses):
+        directory.created(agent(f"agent-{number}", status=status))
+    directory.created(agent("theirs", tenant="globex"))
+    directory.opened(TENANT, AgentId("agent-0"))
+    directory.opened(TENANT, AgentId("unknown"))
+    found = {(TENANT, "busy"): 1, (TENANT, "available"): 1, (TENANT, "unhealthy"): 1, (TENANT, "suspended"): 1, ("globex", "available"): 1}
+    assert directory.counts() == found

@@ -325,3 +325,49 @@ def test_facts_newer_than_the_snapshot_stay() -> None:
     assert open_assignments(dispatcher, A) == 0
     assert given_out(dispatcher) == []
     assert len(dispatcher.waiting) == 1
+
+
+# --- agents that are gone (AGT-11) --------------------------------------------------------------------------------------
+
+
+def terminated(dispatcher: Dispatcher, agent_id: str, version: int = 2) -> None:
+    dispatcher.apply_agent(AgentTerminated(tenant_id=TENANT, agent_id=AgentId(agent_id), terminated_at=MOMENT), version)
+
+
+def test_the_tasks_of_a_terminated_agent_are_taken_from_it_once() -> None:
+    dispatcher = Dispatcher()
+    dispatcher.restore([agent("a", limit=3), agent("b")], [])
+    for number in range(2):
+        dispatcher.apply_task(queued(f"task-{number}"), 1, 0.0)
+        dispatcher.apply_task(assigned(f"task-{number}", "a"), 2, 0.0)
+    dispatcher.apply_task(queued("task-2"), 1, 0.0)
+    dispatcher.apply_task(assigned("task-2", "b"), 2, 0.0)
+    assert dispatcher.take_stranded() == []
+    terminated(dispatcher, "a")
+    assert [held.task_id for held in dispatcher.take_stranded()] == ["task-0", "task-1"]
+    assert dispatcher.take_stranded() == []
+
+
+def test_a_task_that_a_terminated_agent_gets_all_the_same_is_taken_from_it() -> None:
+    """The assignment was under way when the agent was terminated, and the task knows nothing of agents."""
+    dispatcher = Dispatcher()
+    dispatcher.restore([agent("a")], [])
+    dispatcher.apply_task(queued("task"), 1, 0.0)
+    (given,) = dispatcher.dispatch(0.0, 10)
+    terminated(dispatcher, "a")
+    assert dispatcher.take_stranded() == [], "it is not the agent's yet"
+    dispatcher.apply_task(assigned("task", "a"), 2, 0.0)
+    assert dispatcher.take_stranded() == [given]
+    dispatcher.apply_task(reassigned("task", "a"), 3, 0.0)
+    assert dispatcher.take_stranded() == []
+
+
+def test_a_task_that_ended_before_anybody_looked_is_nobodys() -> None:
+    dispatcher = Dispatcher()
+    dispatcher.restore([agent("a")], [])
+    terminated(dispatcher, "a")
+    dispatcher.take_stranded()
+    dispatcher.apply_task(queued("task"), 1, 0.0)
+    dispatcher.apply_task(assigned("task", "a"), 2, 0.0)
+    dispatcher.apply_task(completed("task"), 3, 0.0)
+    assert dispatcher.take_stranded() == []

@@ -1,0 +1,1 @@
+"""The port of the fleet topic and its adapter."""
