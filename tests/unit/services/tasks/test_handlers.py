@@ -89,7 +89,8 @@ def test_a_requested_task_is_queued_with_all_that_its_first_state_is_made_of() -
 def test_the_same_id_for_other_work_is_refused_whichever_field_differs(change: dict[str, Any]) -> None:
     error = refused(in_state("queued"), REQUEST.model_copy(update=change))
     assert isinstance(error, BusinessRuleViolation)
-    assert error.rule == "task_must_not_exist"
+    asked = {"subject_id": change.get("subject_id", "req-1"), "task_type": change.get("task_type", "triage")}
+    assert error.details == {"rule": "task_must_not_exist", **asked}
 
 
 @pytest.mark.parametrize("other", [True, 1.0])
