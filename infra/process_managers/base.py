@@ -48,6 +48,8 @@ class ProcessManager:
     """Whose rejections it follows: the contexts that it commands."""
     on_rejection: Mapping[str, Reaction] | None = None
     """By the type name of the refused command; `""` is for all others. Only rejections of its own commands are reacted to."""
+    spans: Mapping[type[Event], str] = field(default_factory=dict)
+    """Spans around the reactions to these events, by name; the commands are their children."""
     _unused: frozenset[str] = field(init=False, repr=False, compare=False)
     """Names of events that need not be decoded, which is most of what an event costs."""
 

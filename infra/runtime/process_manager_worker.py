@@ -6,6 +6,7 @@ from contracts.topics import commands_topic, events_topic, rejections_topic
 from infra.kafka.producer import PagePublisher
 from infra.process_managers.base import ProcessManager
 from infra.process_managers.publishing import CommandPublisher
+from infra.process_managers.traced import TracedProcess
 from infra.runtime.following_worker import FollowingWorker, Source, read_events, read_rejections
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
@@ -18,7 +19,7 @@ class ProcessManagerWorker(FollowingWorker):
         self._manager = manager
         sources = {events_topic(context): Source(context, read_events) for context in manager.contexts}
         sources |= {rejections_topic(context): Source(context, read_rejections) for context in manager.commanded}
-        super().__init__(manager.name, manager, sources, settings, telemetry)
+        super().__init__(manager.name, TracedProcess(manager, telemetry.tracing), sources, settings, telemetry)
 
     def writer(self) -> CommandPublisher:
         """Commands go to Kafka, checkpoints to the database."""

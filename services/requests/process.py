@@ -86,6 +86,7 @@ class RequestProcess:
                 FailRequest.type_name: Reaction("leave", leave),
                 CancelTask.type_name: Reaction("leave", leave),
             },
+            spans={RequestCreated: "process_request"},
         )
 
     def ask_for_triage(self, _: RecordedEvent, event: RequestCreated) -> Sequence[Command]:

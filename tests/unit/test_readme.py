@@ -7,8 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+from pydantic import BaseModel
+
 from contracts.registry import COMMANDS
+from infra.agents.base import Agent
 from infra.agents.testkit import handled
+from infra.models.scripted import ScriptedModel
 from infra.settings import settings_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,11 +36,12 @@ def test_every_linked_file_exists() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_agent_of_the_readme_works_as_it_says() -> None:
+@pytest.mark.parametrize("agent", ["Greeter", "Listener"])
+def test_the_agents_of_the_readme_work_as_it_says(agent: str) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    code = next(block for block in blocks if "class Greeter" in block)
-    check = next(block for block in blocks if "handled(Greeter()" in block)
-    names: dict[str, Any] = {"handled": handled}
+    code = next(block for block in blocks if f"class {agent}" in block)
+    check = next(block for block in blocks if f"handled({agent}()" in block)
+    names: dict[str, Any] = {"handled": handled, "Agent": Agent, "BaseModel": BaseModel, "ScriptedModel": ScriptedModel}
     exec(code, names)
     exec("async def check():\n    " + check.replace("\n", "\n    "), names)
     asyncio.run(names["check"]())

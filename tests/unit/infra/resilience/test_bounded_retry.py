@@ -227,3 +227,27 @@ def test_an_operation_has_the_name_of_the_function_below_its_wrappers() -> None:
     assert operation_name(asyncio.to_thread, (port.read_sync, "x")) == "read_sync"
     assert operation_name(functools.partial(print, asyncio.to_thread), (port.read_sync, "x")) == "read_sync"
     assert operation_name(Clock()) == "Clock"
+
+
+class Asked(TransientError):
+    """Overloaded: asks to be left alone."""
+
+    def __init__(self, retry_after: float | None) -> None:
+        super().__init__("overloaded")
+        self.retry_after = retry_after
+
+
+@both
+async def test_a_wait_that_the_server_asked_for_is_kept_where_it_is_longer_than_ours(read: Read) -> None:
+    clock = Clock()
+    assert await read(retry_on(clock, RetryPolicy(jitter=False)), Port(Asked(7), Asked(0.001))) == "answer"
+    assert clock.slept == [7, 0.2]
+
+
+@both
+@pytest.mark.parametrize(("asked", "calls"), [(30.0, 3), (30.1, 1), (3600, 1), (None, 3)])
+async def test_a_server_that_asks_for_too_long_a_wait_is_not_asked_again(read: Read, asked: float | None, calls: int) -> None:
+    port = Port(*(Asked(asked) for _ in range(5)))
+    with pytest.raises(Asked):
+        await read(retry_on(Clock()), port)
+    assert port.calls == calls
