@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from contracts.partitioning import partition_for
+from contracts.partitioning import partitions_for
 from contracts.topics import BROKER_MAX_MESSAGE_BYTES
 from infra.errors import TransientError
 from infra.settings import MeshSettings
@@ -93,20 +93,22 @@ class PagePublisher:
         A second batch of a partition is not sent before the first is acknowledged: else its records could be the first ones of their keys
         to arrive, with those of the first batch after them.
         """
-        by_partition: dict[tuple[str, int], list[OutgoingRecord]] = defaultdict(list)
-        partitions = self._partitions
+        by_topic: dict[str, list[OutgoingRecord]] = defaultdict(list)
         for record in records:
-            topic = record.topic
-            count = partitions.get(topic)
-            if count is None:
-                count = partitions[topic] = len(await producer.partitions_for(topic))
-            by_partition[topic, partition_for(record.key, count)].append(record)
+            by_topic[record.topic].append(record)
         waves: list[dict[tuple[str, int], BatchBuilder]] = []
-        for partition, group in by_partition.items():
-            for number, batch in enumerate(_batches(producer, group)):
-                if number == len(waves):
-                    waves.append({})
-                waves[number][partition] = batch
+        for topic, group in by_topic.items():
+            count = self._partitions.get(topic)
+            if count is None:
+                count = self._partitions[topic] = len(await producer.partitions_for(topic))
+            by_partition: dict[int, list[OutgoingRecord]] = defaultdict(list)
+            for record, partition in zip(group, partitions_for([record.key for record in group], count), strict=True):
+                by_partition[partition].append(record)
+            for partition, mine in by_partition.items():
+                for number, batch in enumerate(_batches(producer, mine)):
+                    if number == len(waves):
+                        waves.append({})
+                    waves[number][topic, partition] = batch
         return waves
 
     async def close(self) -> None:

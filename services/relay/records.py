@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from contracts.envelope import decode_stored, event_headers
+from contracts.envelope import stored_headers
 from contracts.topics import WORK_EVENTS, dead_letters_topic, events_topic, rejections_topic, work_route
 from infra.event_store.base import DeadLetter, LogEntry
 from infra.kafka.producer import BATCH_BYTES, OutgoingRecord
@@ -22,9 +22,8 @@ def outgoing_records(context: str, entries: Sequence[LogEntry], prefix: str) -> 
         if entry.dead_letter is not None:
             yield dead_letter_record(dead_letters, entry.dead_letter)
             continue
-        metadata, data = decode_stored(entry.type_name, entry.aggregate_id, entry.state)
         topic = events if entry.kind == "event" else rejections
-        headers = event_headers(metadata, entry.version, entry.position)
+        headers, data = stored_headers(entry.type_name, entry.aggregate_id, entry.state, entry.version, entry.position)
         yield OutgoingRecord(topic, entry.aggregate_id.encode(), data, headers)
         if entry.type_name in WORK_EVENTS and (route := work_route(entry.type_name, data)) is not None:
             work, agent_id = route

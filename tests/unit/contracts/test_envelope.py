@@ -23,6 +23,7 @@ from contracts.envelope import (
     event_headers,
     parse_command,
     parse_event,
+    stored_headers,
     structured,
 )
 from contracts.requests.events import ResearchStarted
@@ -448,6 +449,16 @@ def test_every_event_survives_the_store_byte_for_byte(metadata: Metadata, data: 
     assert list(json.loads(state))[-1] == "data"
 
 
+PLAIN = METADATAS.map(lambda each: Metadata(*(None if text is None else text.encode("ascii", "ignore").decode() for text in each)))
+
+
+@given(METADATAS | PLAIN, DATAS, st.integers(0, 10**18), st.integers(1, 10**18))
+def test_headers_made_from_the_stored_form_are_those_of_its_metadata(metadata: Metadata, data: bytes, sequence: int, position: int) -> None:
+    state = encode_stored(metadata, data)
+    expected = (event_headers(metadata, sequence, position), data)
+    assert stored_headers(metadata.type_name, metadata.subject, state, sequence, position) == expected
+
+
 @given(METADATAS)
 def test_the_sdk_reads_whatever_we_write(metadata: Metadata) -> None:
     event = from_structured(KafkaMessage(dict(STRUCTURED), KEY, structured(metadata, DATA)))
@@ -458,13 +469,17 @@ def test_the_sdk_reads_whatever_we_write(metadata: Metadata) -> None:
 def test_content_that_looks_like_the_stored_form_stays_content(hostile: str) -> None:
     data = json.dumps({"metadata": {hostile: hostile}, "data": {"data": hostile}}, separators=(",", ":")).encode()
     metadata = METADATA._replace(auth_id=hostile, source=hostile, correlation_id=hostile, tracestate=hostile)
-    assert decode_stored(metadata.type_name, metadata.subject, encode_stored(metadata, data)) == (metadata, data)
+    state = encode_stored(metadata, data)
+    assert decode_stored(metadata.type_name, metadata.subject, state) == (metadata, data)
+    assert stored_headers(metadata.type_name, metadata.subject, state, 1, 1) == (event_headers(metadata, 1, 1), data)
 
 
 @pytest.mark.parametrize("state", [b"", b"{", b"{}", b'{"id":"x"}', b"[]", b"1", b'{"id":"x","data":{}}', b"\xff"])
 def test_bytes_that_are_no_stored_event_are_unreadable(state: bytes) -> None:
     with pytest.raises(UnreadableEnvelope, match="the stored event has no"):
         decode_stored("t", "a", state)
+    with pytest.raises(UnreadableEnvelope, match="the stored event has no"):
+        stored_headers("t", "a", state, 1, 1)
 
 
 def test_a_stored_event_that_was_cut_short_is_unreadable() -> None:
@@ -472,3 +487,5 @@ def test_a_stored_event_that_was_cut_short_is_unreadable() -> None:
     for cut in (state[:-1] + b" ", state[: state.index(b',"data":')]):
         with pytest.raises(UnreadableEnvelope):
             decode_stored("t", "a", cut)
+        with pytest.raises(UnreadableEnvelope):
+            stored_headers("t", "a", cut, 1, 1)

@@ -6,7 +6,7 @@ from aiokafka.partitioner import murmur2 as reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.partitioning import murmur2, partition_for
+from contracts.partitioning import murmur2, partition_for, partitions_for
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,13 @@ def test_every_key_goes_where_the_default_partitioner_sends_it(key: bytes, parti
     assert murmur2(key) == reference(key) & 0xFFFFFFFF
     everything = list(range(partitions))
     assert partition_for(key, partitions) == DefaultPartitioner()(key, everything, everything)
+
+
+@given(st.lists(st.binary(max_size=9) | st.binary(min_size=36, max_size=41), max_size=60), st.integers(1, 100))
+def test_many_keys_at_once_go_where_each_goes_alone(keys: list[bytes], partitions: int) -> None:
+    assert partitions_for(keys, partitions) == [partition_for(key, partitions) for key in keys]
+
+
+@given(st.integers(1, 70).flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size), min_size=8, max_size=30)))
+def test_keys_of_one_length_are_hashed_side_by_side_as_one_by_one(keys: list[bytes]) -> None:
+    assert partitions_for(keys, 12) == [partition_for(key, 12) for key in keys]
