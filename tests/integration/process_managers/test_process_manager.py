@@ -264,6 +264,28 @@ async def test_a_new_process_manager_reacts_to_the_whole_history_in_the_store(
             assert await mesh.stream(request_id) == ["RequestCreated"]
 
 
+async def test_what_is_not_waited_for_is_called_off_and_a_task_that_is_refused_fails_its_request(mesh_settings: MeshSettings) -> None:
+    async with Mesh(mesh_settings) as mesh:
+        await mesh.start(mesh.requests_worker(), tasks(mesh), mesh.relay(), process(mesh))
+        (withdrawn,) = await created(mesh)
+        await queued(mesh, withdrawn)
+        await mesh.do("DeleteRequest", withdrawn, {})
+        triage = task_of(withdrawn, TRIAGE)
+
+        async def called_off() -> bool:
+            events = [event.metadata.type_name.split(".")[2] for event in await mesh.store_of("tasks").read_stream(triage)]
+            return events == ["TaskQueued", "TaskCancelled", "TaskCompleted"]
+
+        await wait_for(called_off, what="the task of a deleted request called off")
+        late = new_id()
+        taken = task_of(late, TRIAGE)
+        foreign = {"tenant_id": "other-tenant", "task_id": taken, "task_type": "triage", "kind": "triage", "subject_id": "theirs"}
+        assert (await mesh.do_in("tasks", "RequestTask", taken, foreign)).kind is OutcomeKind.EVENTS
+        await mesh.do("CreateRequest", late, create(late))
+        await stream_is(mesh, late, "RequestCreated", "RequestFailed")
+        assert b"The task triage was refused: " in (await mesh.store.read_stream(late))[-1].data
+
+
 async def test_events_and_rejections_that_kafka_lost_are_read_from_the_store(mesh_settings: MeshSettings) -> None:
     async with Mesh(mesh_settings) as mesh:
         first = process(mesh)
