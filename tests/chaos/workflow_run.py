@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from contracts.requests.statuses import STATUS_AFTER
 from contracts.topics import commands_topic
 from tests.chaos.arena import PARTITIONS, Arena, query
 from tests.chaos.checker import EVENTS
@@ -48,7 +49,7 @@ MESSAGES = (
     ("Can I import my contacts from an Excel file?", "product"),
 )
 FINAL_EVENTS = {"RequestCompleted": "completed", "RequestFailed": "failed", "RequestRejected": "rejected", "RequestDeleted": "deleted"}
-STATUS = {"RequestCreated": "pending", "RequestTriaged": "triaged", "ResearchStarted": "in_progress", **FINAL_EVENTS}
+STATUS = {event.__name__: status.value for event, status in STATUS_AFTER.items()}
 
 
 def start(fleet: Fleet) -> None:
