@@ -26,6 +26,8 @@ def clean_run() -> FleetRun:
         ledger={"m1": LedgerRow("model", "recorded", 2), "p1": LedgerRow("payment", "recorded", 1)},
         payments={"p1": 1},
         model_calls={"m1": 2},
+        refunds={"r1": 1},
+        approved_refunds=1,
         paid_steps=1,
         host_kills=1,
     )
@@ -59,6 +61,9 @@ PLANTED: dict[str, tuple[str, Callable[[FleetRun], FleetRun]]] = {
     "a payment recorded and not made": ("effects_lost", lambda run: replace(run, payments={})),
     "a payment of which the ledger knows nothing": ("effects_lost", changed("payments", "p2", 1)),
     "a step that paid nothing": ("effects_lost", lambda run: replace(run, paid_steps=2)),
+    "a refund paid twice": ("effects_twice", changed("refunds", "r1", 2)),
+    "a refund told and not paid": ("effects_lost", lambda run: replace(run, refunds={})),
+    "a refund left to a person": ("effects_unsettled", changed("ledger", "r", LedgerRow("refund", "waiting", 1))),
     "a payment left open": ("effects_unsettled", changed("ledger", "p1", LedgerRow("payment", "interrupted", 1))),
     "a model call without a kill": ("model_calls_above_kills", lambda run: replace(run, host_kills=0)),
     "a model call past the ledger": ("model_calls_above_kills", changed("ledger", "m1", LedgerRow("model", "recorded", 1))),

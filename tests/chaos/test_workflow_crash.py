@@ -18,7 +18,7 @@ from tests.chaos.counting_server import CountingServer
 from tests.chaos.fleet import Fleet
 from tests.chaos.publisher import Publisher
 from tests.chaos.workflow_checker import check_fleet
-from tests.chaos.workflow_run import ALL, HOSTS, at_rest, collect_fleet, register_agents, requests, start
+from tests.chaos.workflow_run import ALL, HOSTS, at_rest, collect_fleet, decide, register_agents, requests, start
 from tests.chaos.workload import pages
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -34,6 +34,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CountingServe
     """The other side; asked for before the fleet, whose processes are told where it is."""
     async with CountingServer() as made:
         monkeypatch.setenv(SERVER_VARIABLE, made.url)
+        monkeypatch.setenv("AGENTMESH_PAYMENTS_URL", made.url)
         # Short, so that a run of a killed host moves soon.
         monkeypatch.setenv("AGENTMESH_AGENT_HOST_LEASE_SECONDS", "4")
         monkeypatch.setenv("AGENTMESH_AGENT_HOST_HEARTBEAT_SECONDS", "1")
@@ -65,6 +66,8 @@ async def test_every_request_ends_and_nothing_is_done_twice_whatever_dies(
     over = asyncio.Event()
     started = time.monotonic()
     killing = asyncio.create_task(kill_some(arena, fleet, form.seed, over))
+    settled = asyncio.Event()
+    deciding = asyncio.create_task(decide(arena, settled))
     batches = list(pages(given, PAGE))
     for number, page in enumerate(batches):
         await asyncio.sleep(max(0.0, started + form.request_seconds * number / len(batches) - time.monotonic()))
@@ -75,17 +78,20 @@ async def test_every_request_ends_and_nothing_is_done_twice_whatever_dies(
     published = time.monotonic() - started
     accepted = [command.aggregate_id for command in publisher.journal]
     rest = await at_rest(arena, accepted, SETTLE_SECONDS + published)
+    settled.set()
+    decisions = await deciding
     await publisher.close()
     report = check_fleet(await collect_fleet(arena, accepted, server, fleet))
     kills = ", ".join(f"{name} {count}" for name, count in sorted(fleet.kills.items()))
     say(
         f"fleet chaos, seed {form.seed}: {len(accepted)} requests in {time.monotonic() - started:.0f} s (published and killed for "
         f"{published:.0f} s, then at rest after {'never' if rest is None else f'{rest:.1f} s'}); {fleet.kills.total()} kills ({kills}), "
-        f"{fleet.starts} processes started"
+        f"{fleet.starts} processes started, {decisions} decisions of a person"
     )
     say(report.text())
     assert len(accepted) == form.requests
     assert fleet.kills["host"] > 0
+    assert report.figures["refunds paid"] > 0
     assert report.clean, report.text() + "\n" + fleet.tails()
     assert rest is not None, fleet.tails()
     assert fleet.died == [], fleet.tails(80)

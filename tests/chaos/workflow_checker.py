@@ -15,6 +15,7 @@ from tests.chaos.checker import Report
 
 ENDED = ("completed", "rejected", "failed")
 WAITING = "awaiting_approval"
+OUTWARD = ("payment", "refund")
 FAULTS = (
     "lost",
     "stuck",
@@ -71,6 +72,10 @@ class FleetRun:
     payments: Mapping[str, int] = field(default_factory=dict)
     """How often the payment server was asked, by key."""
     model_calls: Mapping[str, int] = field(default_factory=dict)
+    refunds: Mapping[str, int] = field(default_factory=dict)
+    """How often the payment service was told to pay back, by key."""
+    approved_refunds: int = 0
+    """Requests that completed with a refund that a person approved."""
     paid_steps: int = 0
     """Tasks that ended well and make a payment each."""
     host_kills: int = 0
@@ -83,6 +88,7 @@ def check_fleet(run: FleetRun) -> Report:
     _check_requests(run, report)
     _check_tasks(run, report)
     _check_payments(run, report)
+    _check_refunds(run, report)
     _check_model_calls(run, report)
     ends = Counter(found.status for found in run.requests.values())
     report.figures = {
@@ -91,6 +97,7 @@ def check_fleet(run: FleetRun) -> Report:
         "tasks": len(run.tasks),
         "tasks with another attempt": sum(task.attempts > 1 for task in run.tasks.values()),
         "payments": len(run.payments),
+        "refunds paid": len(run.refunds),
         "model calls": sum(run.model_calls.values()),
         "model calls repeated": _repeated(run.model_calls),
         **run.figures,
@@ -122,6 +129,15 @@ def _check_tasks(run: FleetRun, report: Report) -> None:
             report.add("stuck_tasks" if not task.ends else "ended_twice", f"{task_id} ({task.step} of {task.request_id}): {task.ends} ends")
 
 
+def _check_refunds(run: FleetRun, report: Report) -> None:
+    """Each that was approved was paid, once."""
+    for key, times in run.refunds.items():
+        if times > 1:
+            report.add("effects_twice", f"the refund {key} was paid {times} times")
+    if len(run.refunds) < run.approved_refunds:
+        report.add("effects_lost", f"{run.approved_refunds} refunds were approved and told to the customer, {len(run.refunds)} were paid")
+
+
 def _check_payments(run: FleetRun, report: Report) -> None:
     """Each was made once, and is in the ledger as made."""
     for key, times in run.payments.items():
@@ -130,8 +146,8 @@ def _check_payments(run: FleetRun, report: Report) -> None:
         if key not in run.ledger:
             report.add("effects_lost", f"the payment {key} was made without an intent in the ledger")
     for effect_id, row in run.ledger.items():
-        if row.name == "payment" and row.status != "recorded":
-            report.add("effects_unsettled", f"the payment {effect_id} is {row.status}")
+        if row.name in OUTWARD and row.status != "recorded":
+            report.add("effects_unsettled", f"the {row.name} {effect_id} is {row.status}")
         elif row.name == "payment" and effect_id not in run.payments:
             report.add("effects_lost", f"the payment {effect_id} is recorded and was never made")
     if len(run.payments) < run.paid_steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import time
@@ -48,8 +49,14 @@ MESSAGES = (
     ("I forgot my password and cannot log in.", "account"),
     ("Can I import my contacts from an Excel file?", "product"),
 )
+REFUNDS = (
+    "I would like a refund: please pay my money back for the order that I returned.",
+    "Please refund the amount of my last order, the goods are faulty and I want my money back.",
+)
+REFUND_SHARE = 0.3
 FINAL_EVENTS = {"RequestCompleted": "completed", "RequestFailed": "failed", "RequestRejected": "rejected", "RequestDeleted": "deleted"}
 STATUS = {event.__name__: status.value for event, status in STATUS_AFTER.items()}
+APPROVE, REJECT, LEAVE = "approve", "reject", "leave"
 
 
 def start(fleet: Fleet) -> None:
@@ -63,6 +70,7 @@ def start(fleet: Fleet) -> None:
 def _record(type_name: str, aggregate_id: str, payload: dict[str, Any]) -> Sent:
     command_id = str(uuid.uuid4())
     headers = [("ce_id", command_id.encode()), ("ce_type", type_name.encode()), ("ce_source", b"/tests/chaos")]
+    headers += [("ce_authtype", b"user"), ("ce_authid", b"paula")]
     return Sent(aggregate_id, command_id, EVENTS, json.dumps({"tenant_id": TENANT, **payload}).encode(), headers)
 
 
@@ -80,34 +88,60 @@ async def register_agents(arena: Arena) -> None:
 
 
 def requests(count: int, seed: int) -> list[Sent]:
-    """Requests of all kinds that need nobody."""
+    """Requests of all kinds; refunds, and whatever triage is not sure of, wait for a person."""
     pick = random.Random(seed)
     made = []
     for _ in range(count):
         request_id = f"req-{uuid.UUID(int=pick.getrandbits(128), version=4)}"
-        message, category = pick.choice(MESSAGES)
+        refund = pick.random() < REFUND_SHARE
+        message, category = (pick.choice(REFUNDS), "refund") if refund else pick.choice(MESSAGES)
         payload = {
+            "metadata": {"amount": f"{pick.randrange(10, 900)}.50", "currency": "USD"} if refund else {},
             "request_id": request_id,
             "customer_id": f"cust-{pick.randrange(500):04}",
             "message": message,
             "category": category,
-            "priority": pick.randint(1, 3),
+            "priority": pick.randint(2, 3),
         }
         made.append(_record("agentmesh.requests.CreateRequest.v1", request_id, payload))
     return made
 
 
+def decision_on(request_id: str) -> str:
+    """What the person of this run does about a request that waits for one."""
+    return (APPROVE, APPROVE, REJECT, LEAVE)[int(request_id[-1], 16) % 4]
+
+
+async def decide(arena: Arena, over: asyncio.Event) -> int:
+    """Approve and reject what waits, while others kill; answers how many decisions were published."""
+    publisher = Publisher(arena.bootstrap, arena.topic(commands_topic("requests")), PARTITIONS)
+    decided: set[str] = set()
+    while not over.is_set():
+        rows = await query(arena, "SELECT request_id FROM read_requests.requests WHERE status = %(waiting)s", {"waiting": WAITING})
+        for request_id in {request_id for (request_id,) in rows} - decided:
+            decided.add(request_id)
+            order = decision_on(request_id)
+            if order != LEAVE:
+                name = "ApproveRequest" if order == APPROVE else "RejectRequest"
+                payload = {"request_id": request_id, "reason": "as the customer asked"}
+                await publisher.publish([_record(f"agentmesh.requests.{name}.v1", request_id, payload)])
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), 0.3)
+    await publisher.close()
+    return len(publisher.journal)
+
+
 async def at_rest(arena: Arena, accepted: Iterable[str], seconds: float) -> float | None:
-    """Wait until each request has ended or waits for a person, in store and read model alike; the seconds that took, or None."""
-    wanted = list(accepted)
+    """Wait until each request has ended, or waits for a person who leaves it so, in store and read model alike; the seconds, or None."""
+    wanted = set(accepted)
     started = time.monotonic()
     text = """
-        SELECT count(*) FROM read_requests.requests r
-        WHERE r.request_id = ANY (%(ids)s) AND r.status = ANY (%(ended)s)
-          AND r.version = (SELECT max(originator_version) FROM requests.stored_events WHERE originator_id = r.request_id)"""
+        SELECT r.request_id, r.status FROM read_requests.requests r
+        WHERE r.version = (SELECT max(originator_version) FROM requests.stored_events WHERE originator_id = r.request_id)"""
     while time.monotonic() - started < seconds:
-        ((done,),) = await query(arena, text, {"ids": wanted, "ended": [*ENDED, WAITING]})
-        if done == len(wanted):
+        rows = await query(arena, text)
+        resting = {each for each, status in rows if status in ENDED or (status == WAITING and decision_on(each) == LEAVE)}
+        if wanted <= resting:
             return time.monotonic() - started
         await asyncio.sleep(0.25)
     return None
@@ -132,6 +166,8 @@ async def collect_fleet(arena: Arena, accepted: list[str], server: CountingServe
         parked=parked,
         ledger={effect_id: LedgerRow(name, status, calls) for effect_id, name, status, calls in ledger},
         payments=dict(server.calls["payment"]),
+        refunds=dict(server.calls["refunds"]),
+        approved_refunds=await _approved_refunds(arena),
         model_calls=dict(server.calls["model"]),
         paid_steps=paid,
         # A process carries a host of each kind.
@@ -155,6 +191,17 @@ async def _requests(arena: Arena) -> dict[str, RequestEnd]:
         ends = before.ends + (name in FINAL_EVENTS)
         found[request_id] = RequestEnd(STATUS.get(name, before.status), version, ends, str(data.get("reason") or before.reason))
     return found
+
+
+async def _approved_refunds(arena: Arena) -> int:
+    """Requests that completed after the approval of a refund of a known amount."""
+    text = """
+        SELECT count(*) FROM requests.stored_events a JOIN requests.stored_events c USING (originator_id)
+        WHERE a.topic = 'agentmesh.requests.RequestApproved.v1' AND c.topic = 'agentmesh.requests.RequestCompleted.v1'
+          AND convert_from(a.state, 'UTF8')::json -> 'data' ->> 'category' = 'refund'
+          AND convert_from(a.state, 'UTF8')::json -> 'data' ->> 'financial_impact' IS NOT NULL"""
+    ((found,),) = await query(arena, text)
+    return int(found)
 
 
 async def _tasks(arena: Arena) -> tuple[dict[str, TaskEnd], Counter[str], int]:
