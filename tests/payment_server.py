@@ -15,7 +15,7 @@ TOKEN = "secret-token"
 
 
 class PaymentServer:
-    """`failures` are used up request by request: a status to answer instead, or `after_paying` to pay and then hang up."""
+    """`failures` are used up order by order: a status to answer instead, or `after_paying` to pay and then hang up."""
 
     after_paying = 0
 
@@ -77,7 +77,7 @@ class PaymentServer:
             def _answer(self, method: str, make: Callable[[], tuple[int, Any]]) -> None:
                 server.requests.append((method, self.path))
                 server.tokens.add(self.headers.get("authorization", ""))
-                failure = server._failure()
+                failure = server._failure() if method == "POST" else None
                 time.sleep(server.wait)
                 if failure == server.after_paying:
                     make()

@@ -128,24 +128,39 @@ async def reached(mesh: Mesh, request_id: str, name: str) -> Any:
     return await wait_for(look, 60, f"{name} of {request_id}")
 
 
-async def test_an_approved_refund_is_paid_once_whatever_happens_to_the_answer_and_however_often_it_is_asked_for(
+def with_payments(settings: MeshSettings, server: PaymentServer) -> MeshSettings:
+    return settings.model_copy(
+        update={"payments_url": server.url, "payments_token": SecretStr("secret-token"), "payments_timeout_seconds": 5.0}
+    )
+
+
+async def test_a_refund_is_paid_after_its_approval_and_only_once_though_the_answers_of_the_service_are_lost(
     mesh_settings: MeshSettings, payments: PaymentServer
 ) -> None:
-    settings = mesh_settings.model_copy(
-        update={"payments_url": payments.url, "payments_token": SecretStr("secret-token"), "payments_timeout_seconds": 5.0}
-    )
-    payments.failures = [payments.after_paying] * 9  # every answer is lost, until the breaker's patience and the attempts are spent
-    refund = {"message": "Money back please", "category": "refund", "priority": 2, "findings": [], "request_id": "req-1",
-              "customer_id": "cust-0042", "metadata": {"order_id": "o-7"}, "refund": {"amount": "99.99", "currency": "EUR"}}  # fmt: skip
-    async with Mesh(settings) as mesh:
-        await start(mesh, ResolutionAgent)
-        first = await ended(mesh, await ask(mesh, ResolutionAgent, "req-1", refund))
-        payments.failures = []
-        others = await asyncio.gather(*[ask(mesh, ResolutionAgent, "req-1", refund) for _ in range(3)])
-        results = [await ended(mesh, task_id) for task_id in others]
-    assert (first.outcome.value, first.error_type) == ("FAILURE", "PaymentsUnavailable")
-    assert [event.outcome.value for event in results] == ["SUCCESS"] * 3
-    assert {event.result["refund"]["payment_id"] for event in results} == {"pay-1"}
+    payments.failures = [payments.after_paying] * 3  # it pays, and one attempt hears nothing of it, however often it asks
+    async with Mesh(with_payments(mesh_settings, payments)) as mesh:
+        await start(mesh, TriageAgent, ResearchAgent, ResolutionAgent)
+        request_id = new_id()
+        metadata = {"order_id": "o-7", "amount": "99.99", "currency": "EUR"}
+        given = create(request_id, message="Please refund my order, it arrived broken", category="refund", metadata=metadata)
+        await mesh.publish("CreateRequest", request_id, given)
+        await reached(mesh, request_id, "ApprovalRequested")
+        assert payments.requests == []
+        actor = {"ce_authtype": b"user", "ce_authid": b"ann"}
+        approval = {"tenant_id": TENANT, "request_id": request_id, "reason": "Seen the photo"}
+        await mesh.publish("ApproveRequest", request_id, approval, headers=actor)
+        completed = await reached(mesh, request_id, "RequestCompleted")
+        assert "Your refund of 99.99 EUR was approved and has been paid back." in completed.resolution
+        (paid,) = payments.paid.values()
+        assert (paid["body"]["order_id"], paid["body"]["customer_id"]) == ("o-7", "cust-0042")
+        effects = await mesh.rows("SELECT name, status, outcome_from, attempt FROM mesh.effects")
+        assert [tuple(row) for row in effects] == [("refund", "recorded", "probe", 2)]
+
+        # The same refund asked for again, by other tasks of the request and at the same time, is the same payment.
+        refund = {"message": "Money back", "category": "refund", "metadata": metadata, "request_id": request_id,
+                  "customer_id": "cust-0042", "refund": {"amount": "99.99", "currency": "EUR"}}  # fmt: skip
+        again = await asyncio.gather(*[ask(mesh, ResolutionAgent, request_id, refund) for _ in range(3)])
+        assert {(await ended(mesh, task_id)).result["refund"]["payment_id"] for task_id in again} == {"pay-1"}
     assert len(payments.paid) == 1
 
 

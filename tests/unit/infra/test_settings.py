@@ -86,7 +86,10 @@ def test_settings_are_frozen() -> None:
 
 
 def test_no_secret_is_shown() -> None:
-    settings = load_settings(database_url=f"postgresql://u:{SECRET}@h/d", redis_url=f"redis://:{SECRET}@h/0")
+    settings = load_settings(
+        database_url=f"postgresql://u:{SECRET}@h/d", redis_url=f"redis://:{SECRET}@h/0", model_url="http://h/v1", model_name="m",
+        model_key=SECRET, model_fallback_name="n", model_fallback_key=SECRET, payments_token=SECRET,
+    )  # fmt: skip
     shown = [repr(settings), str(settings), settings.model_dump_json(), repr(settings.model_dump())]
     assert SECRET not in "".join(shown)
     assert SECRET in settings.postgres_dsn
@@ -108,6 +111,14 @@ def test_no_secret_is_shown() -> None:
         ("AGENTMESH_TOPIC_PREFIX", "a_b", "AGENTMESH_TOPIC_PREFIX: may hold letters, digits and '-'"),
         ("LOG_LEVEL", SECRET, "LOG_LEVEL: input should be 'DEBUG'"),
         ("ENVIRONMENT", "Not Good", "ENVIRONMENT: string should match pattern"),
+        ("AGENTMESH_MODEL_URL", SECRET, "AGENTMESH_MODEL_URL: must be a URL that starts with http"),
+        ("AGENTMESH_MODEL_URL", "http://h/v1", "AGENTMESH_MODEL_URL and AGENTMESH_MODEL_NAME are set together"),
+        ("AGENTMESH_MODEL_NAME", SECRET, "AGENTMESH_MODEL_URL and AGENTMESH_MODEL_NAME are set together"),
+        ("AGENTMESH_MODEL_FALLBACK_NAME", SECRET, "AGENTMESH_MODEL_FALLBACK_NAME needs AGENTMESH_MODEL_URL"),
+        ("AGENTMESH_MODEL_FALLBACK_KEY", SECRET, "AGENTMESH_MODEL_FALLBACK_NAME is missing"),
+        ("AGENTMESH_MODEL_REQUEST_LIMIT", "0", "AGENTMESH_MODEL_REQUEST_LIMIT: input should be greater"),
+        ("AGENTMESH_PAYMENTS_URL", f"https://u:{SECRET}@h", "AGENTMESH_PAYMENTS_URL: must hold neither user, password"),
+        ("AGENTMESH_PAYMENTS_URL", f"https://h/?token={SECRET}", "AGENTMESH_PAYMENTS_URL: must hold neither user, password"),
         ("AGENTMESH_POOL_MIN_SIZE", "21", "AGENTMESH_POOL_MIN_SIZE must not be above AGENTMESH_POOL_MAX_SIZE"),
         ("AGENTMESH_KAFKA_SESSION_TIMEOUT_MS", "5000", "AGENTMESH_KAFKA_HEARTBEAT_INTERVAL_MS must be at most half of"),
     ],

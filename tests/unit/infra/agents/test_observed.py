@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -161,3 +162,13 @@ async def test_without_a_recorded_run_a_model_makes_no_spans(watched: Watched) -
             model = OpenAICompatibleModel(Endpoint(server.url, "gpt-4o-mini"), watched.telemetry, client, "triage")
             await watched.run(TriageAgent(), {"message": MESSAGE}, NOT_SAMPLED, outside=Outside(model))
     assert watched.spans() == []
+
+
+async def test_a_question_that_takes_longer_than_the_task_may_is_left_and_the_attempt_times_out(watched: Watched) -> None:
+    with model_endpoint() as server:
+        server.then = lambda asked: replace(structured(GOOD)(asked), wait=5.0)
+        async with httpx2.AsyncClient() as client:
+            model = OpenAICompatibleModel(Endpoint(server.url, "gpt-4o-mini"), watched.telemetry, client, "triage")
+            await watched.run(TriageAgent(), {"message": MESSAGE}, outside=Outside(model), seconds=0.5)
+    assert watched.sample("agentmesh_tasks_completed_total", agent_id="agent-1", status="TIMEOUT") == 1
+    assert watched.sample("agentmesh_circuit_state", name="model.triage") == 0
