@@ -12,9 +12,10 @@ from infra.postgres.base import QueryPort
 from projections.agents.queries import BUSY, AgentView, GetAgent, ListAgents, get_agent, list_agents, shown_status
 from projections.tasks.queries import open_assignments
 from services.cli import publish
-from services.cli.errors import NotFound, WrongUsage
+from services.cli.errors import WrongUsage
 from services.cli.mesh import open_mesh
 from services.cli.output import Output, print_facts, print_json, print_table
+from services.cli.views import check_choice, existing
 
 COLUMNS = ("agent", "name", "kind", "status", "open tasks", "limit", "capabilities", "created", "version")
 STATUSES = (*AgentStatus, BUSY)
@@ -31,8 +32,7 @@ ORDERS: Mapping[str, type[AgentCommand]] = {
 
 async def list_(tenant: str, status: str | None, kind: str | None, limit: int, output: Output) -> None:
     """A tenant's agents, newest first. Raises WrongUsage for a status that does not exist."""
-    if status is not None and status not in STATUSES:
-        raise WrongUsage(f"There is no status {status!r}. Choose of: {', '.join(STATUSES)}.")
+    check_choice("status", status, STATUSES)
     async with open_mesh() as mesh:
         found = await _agents(mesh.database, tenant, status, kind, limit)
     if output is Output.JSON:
@@ -61,9 +61,7 @@ async def _agents(port: QueryPort, tenant: str, status: str | None, kind: str | 
 async def show(tenant: str, agent_id: str, output: Output) -> None:
     """One agent of a tenant. Raises NotFound."""
     async with open_mesh() as mesh:
-        agent = await get_agent(mesh.database, GetAgent(tenant_id=tenant, agent_id=agent_id))
-        if agent is None:
-            raise NotFound(f"Tenant {tenant} has no agent {agent_id!r}. Another tenant: --tenant NAME.")
+        agent = existing(await get_agent(mesh.database, GetAgent(tenant_id=tenant, agent_id=agent_id)), "agent", agent_id, tenant)
         held = await open_assignments(mesh.database, tenant, [agent_id])
     row = _row(agent, held.get(agent_id, 0))
     if output is Output.JSON:

@@ -11,6 +11,9 @@ from infra.errors import ConfigurationError, DataError, MeshError
 from services.cli import exit_codes
 from services.cli.commands import (
     agents,
+    analytics,
+    approvals,
+    customers,
     dead_letters,
     demo,
     dev,
@@ -23,6 +26,7 @@ from services.cli.commands import (
     publish,
     requests,
     tasks,
+    tenants,
 )
 from services.cli.errors import CommandError
 
@@ -36,7 +40,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-for group in (demo, fleet, publish, events, requests, tasks, agents, knowledge, dead_letters, effects, projections, operations, dev):
+WORK = (requests, approvals, tasks, agents, customers, tenants, analytics, knowledge)
+for group in (demo, fleet, publish, events, *WORK, dead_letters, effects, projections, operations, dev):
     group.add_to(app)
 
 

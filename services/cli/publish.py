@@ -44,11 +44,13 @@ async def publish(
     return await _publish_and_wait(command, payload, key=key, command_id=command_id, timeout=timeout, advice=REPEAT, output=output)
 
 
-async def order(command: type[Command], payload: Mapping[str, Any], *, tenant: str, timeout: float, output: Output) -> int:
+async def order(
+    command: type[Command], payload: Mapping[str, Any], *, tenant: str, timeout: float, output: Output, actor: str | None = None
+) -> int:
     """The same for a command that the CLI words itself, such as SuspendAgent of `agents suspend`. What is None is left out."""
     given = {name: value for name, value in payload.items() if value is not None}
     completed = complete_payload(command, given, tenant=tenant, key=None)
-    return await _publish_and_wait(command, completed, key=None, command_id=None, timeout=timeout, advice=LOOK, output=output)
+    return await _publish_and_wait(command, completed, key=None, command_id=None, timeout=timeout, advice=LOOK, output=output, actor=actor)
 
 
 async def _publish_and_wait(
@@ -60,9 +62,10 @@ async def _publish_and_wait(
     timeout: float,
     advice: str,
     output: Output,
+    actor: str | None = None,
 ) -> int:
     async with open_mesh() as mesh:
-        outgoing = outgoing_command(mesh.settings, command, payload, key=key, command_id=command_id)
+        outgoing = outgoing_command(mesh.settings, command, payload, key=key, command_id=command_id, actor=actor)
         facts = _facts(outgoing)
         await _send(PagePublisher(mesh.settings, mesh.settings.kafka_bootstrap, "agentmesh-cli"), outgoing)
         facts |= await _wait(mesh, outgoing, timeout, advice)

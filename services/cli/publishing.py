@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from uuid import uuid4
 
 from contracts.envelope import Metadata, command_headers
 from contracts.ids import new_agent_id, new_command_id, new_customer_id, new_request_id, new_task_id, new_thread_id
-from contracts.message import Command
+from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL, Command
 from contracts.registry import COMMANDS
 from contracts.topics import BROKER_MAX_MESSAGE_BYTES, commands_topic
 from infra.kafka.producer import OutgoingRecord
@@ -54,6 +55,13 @@ def operating_user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user id without a name
         return "unknown"
+
+
+def checked_actor(name: str) -> str:
+    """The name, as a header can hold it. Raises WrongUsage."""
+    if len(name) > MAX_ID_CHARACTERS or not re.match(NO_CONTROL, name):
+        raise WrongUsage(f"--as: a name has 1 to {MAX_ID_CHARACTERS} characters and no control characters.")
+    return name
 
 
 def command_type(name: str) -> type[Command]:
@@ -105,10 +113,11 @@ def outgoing_command(
     *,
     key: str | None = None,
     command_id: str | None = None,
+    actor: str | None = None,
 ) -> OutgoingCommand:
     """A command as the CLI sends it; the payload is sent as it is, its mistakes are the context's to refuse. Raises WrongUsage."""
     field = command.aggregate_field
-    return outgoing_of_type(settings, command.context, command.type_name, field, payload, key=key, command_id=command_id)
+    return outgoing_of_type(settings, command.context, command.type_name, field, payload, key=key, command_id=command_id, actor=actor)
 
 
 def outgoing_of_type(
@@ -120,12 +129,13 @@ def outgoing_of_type(
     *,
     key: str | None = None,
     command_id: str | None = None,
+    actor: str | None = None,
 ) -> OutgoingCommand:
-    """The same for a type that need not exist."""
+    """The same for a type that need not exist. The actor is the operating system's user where none is named."""
     aggregate_id = str(payload.get(aggregate_field, ""))
     message_id = command_id or new_command_id()
     tenant_id = str(payload.get("tenant_id", ""))
-    metadata = command_metadata(type_name, message_id, aggregate_id, tenant_id, operating_user())
+    metadata = command_metadata(type_name, message_id, aggregate_id, tenant_id, operating_user() if actor is None else checked_actor(actor))
     try:
         value = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except ValueError as error:

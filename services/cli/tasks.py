@@ -7,10 +7,10 @@ from contracts.tasks.commands import CancelTask
 from contracts.tasks.values import TaskStatus
 from projections.tasks.queries import GetTask, ListTasks, TaskView, get_task, list_tasks
 from services.cli import publish
-from services.cli.errors import NotFound, WrongUsage
 from services.cli.event_log import HISTORY_COLUMNS, event_row, history_cells
 from services.cli.mesh import open_mesh
 from services.cli.output import Output, print_facts, print_json, print_table
+from services.cli.views import check_choice, existing, print_views
 
 COLUMNS = ("task", "type", "kind", "status", "outcome", "priority", "subject", "agent", "attempt", "queued", "version")
 # The same in each event of a task.
@@ -19,22 +19,16 @@ SUBJECT_FIELDS = ("tenant_id", "task_id", "task_type", "kind", "subject_id")
 
 async def list_(query: ListTasks, output: Output) -> None:
     """A tenant's tasks, newest first. Raises WrongUsage for a status that does not exist."""
-    if query.status is not None and query.status not in set(TaskStatus):
-        raise WrongUsage(f"There is no status {query.status!r}. Choose of: {', '.join(TaskStatus)}.")
+    check_choice("status", query.status, TaskStatus)
     async with open_mesh() as mesh:
         found = await list_tasks(mesh.database, query)
-    if output is Output.JSON:
-        print_json([view.model_dump(mode="json") for view in found])
-    else:
-        print_table(COLUMNS, [_cells(view) for view in found], empty=f"No task of tenant {query.tenant_id} matches.")
+    print_views(found, COLUMNS, _cells, output, empty=f"No task of tenant {query.tenant_id} matches.")
 
 
 async def show(tenant: str, task_id: str, output: Output) -> None:
     """One task of a tenant, and the events of its stream. Raises NotFound."""
     async with open_mesh() as mesh:
-        found = await get_task(mesh.database, GetTask(tenant_id=tenant, task_id=task_id))
-        if found is None:
-            raise NotFound(f"Tenant {tenant} has no task {task_id!r}. Another tenant: --tenant NAME.")
+        found = existing(await get_task(mesh.database, GetTask(tenant_id=tenant, task_id=task_id)), "task", task_id, tenant)
         events = await mesh.stores["tasks"].read_stream(task_id)
     if output is Output.JSON:
         print_json(found.model_dump(mode="json") | {"events": [event_row(event) for event in events]})

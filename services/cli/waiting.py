@@ -13,8 +13,10 @@ from contracts.upcasting import decode_event
 from infra.event_store.base import EventStore, Outcome
 from infra.postgres.base import QueryPort
 from projections.agents.queries import agent_version
+from projections.customers.queries import customer_version
 from projections.requests.queries import request_version
 from projections.tasks.queries import task_version
+from projections.tenants.queries import tenant_version
 
 FIRST_WAIT_SECONDS = 0.02
 MOST_WAIT_SECONDS = 0.5
@@ -26,6 +28,8 @@ SHOWN_VERSIONS: Mapping[str, Callable[[QueryPort, str], Awaitable[int]]] = {
     "requests": request_version,
     "tasks": task_version,
     "agents": agent_version,
+    "customers": customer_version,
+    "tenants": tenant_version,
 }
 
 

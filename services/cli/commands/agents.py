@@ -6,14 +6,12 @@ from typing import Annotated
 
 import typer
 
+from services.cli.commands.options import IdArgument, LimitOption, TenantOption, TimeoutOption
 from services.cli.output import Output, OutputOption
 
 agents = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID")]
-TenantOption = Annotated[str, typer.Option("--tenant", help="Whose agents.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept with the agent's status.")]
-TimeoutOption = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for outcome and read model.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,7 +24,7 @@ def list_(
     tenant: TenantOption = "default",
     status: Annotated[str | None, typer.Option("--status", help="available, busy, suspended, draining, unhealthy or terminated.")] = None,
     kind: Annotated[str | None, typer.Option("--kind", help="One kind only, such as triage.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="The most rows.")] = 50,
+    limit: LimitOption = 50,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List a tenant's agents, newest first, with their open tasks; one that holds as many as it may is busy."""

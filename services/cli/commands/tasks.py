@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
+from services.cli.commands.options import IdArgument, LimitOption, TenantOption, TimeoutOption
 from services.cli.output import Output, OutputOption
 
 tasks = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-IdArgument = Annotated[str, typer.Argument(metavar="ID")]
-TenantOption = Annotated[str, typer.Option("--tenant", help="Whose tasks.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,7 +24,7 @@ def list_(
     kind: Annotated[str | None, typer.Option("--kind", help="One kind of agent only, such as triage.")] = None,
     agent: Annotated[str | None, typer.Option("--agent", metavar="ID", help="One agent only.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", metavar="ID", help="One subject only, such as a request's id.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="The most rows.")] = 50,
+    limit: LimitOption = 50,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List a tenant's tasks, newest first."""
@@ -54,7 +52,7 @@ def cancel(
     task_id: IdArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in its stream.")],
     tenant: TenantOption = "default",
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for outcome and read model.")] = 15.0,
+    timeout: TimeoutOption = 15.0,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Cancel a task; one that has ended stays as it is."""

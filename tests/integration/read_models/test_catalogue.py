@@ -9,17 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
 
-from contracts.envelope import RecordedEvent, encode_stored
 from contracts.partitioning import partition_for
-from contracts.topics import CONTEXTS, events_topic
-from infra.event_store.base import AggregateAppend, NewEvent, NewOutcome, OutcomeKind
+from contracts.topics import CONTEXTS
 from infra.event_store.postgres import PostgresEventStore
 from infra.postgres.pool import Database
 from infra.read_models.base import ReadModel
-from infra.read_models.catch_up import catch_up
-from infra.read_models.postgres import ReadModelWriter
 from infra.read_models.rebuild import Rebuild, RebuildDiffers
 from infra.settings import MeshSettings
 from projections.analytics.queries import GetAnalytics, get_analytics
@@ -30,37 +25,13 @@ from projections.requests.queries import GetRequest, ListRequests, find_by_custo
 from projections.tenants.queries import GetTenant, ListTenants, get_tenant, list_tenants
 from projections.timeline.queries import GetTimeline, request_timeline
 from tests.mixed_log import BEGAN, ENDINGS, mixed_log
+from tests.recorded import PARTITIONS, keep, record
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 TENANT, OTHER = "test-tenant", "other-tenant"
-PARTITIONS = 3
-PAGE = 40
+LOGS = mixed_log(len(ENDINGS))
 SIMPLE, APPROVED, REJECTED, EXPIRED, OTHERS, DELETED, ASKED_ANEW, IN_ADVANCE, WAITING = (f"req-{number}" for number in range(len(ENDINGS)))
-
-
-async def append(store: PostgresEventStore, log: list[RecordedEvent]) -> None:
-    """Write a recorded log page by page, so that the streams lie between one another."""
-    for start in range(0, len(log), PAGE):
-        appends: dict[str, AggregateAppend] = {}
-        for event in log[start : start + PAGE]:
-            one = appends.setdefault(event.aggregate_id, AggregateAppend(event.aggregate_id, event.sequence - 1))
-            one.events.append(NewEvent(event.metadata.type_name, encode_stored(event.metadata, event.data)))
-            number = len(one.events)
-            command = f"command-of-{event.metadata.message_id}"
-            one.outcomes.append(NewOutcome(command, OutcomeKind.EVENTS, None, event.sequence, number, 0, b"hash"))
-        assert await store.append(list(appends.values())) == {}
-
-
-async def keep(database: Database, model: ReadModel, *, behind: int = 0) -> None:
-    """Bring a read model up to date from the stores, as its worker would; the last partitions stay `behind` and know nothing."""
-    for context in model.contexts:
-        writer = ReadModelWriter(database, model)
-        partitions = list(range(PARTITIONS - behind))
-        checkpoints = await writer.checkpoints(events_topic(context), partitions)
-        offsets = {TopicPartition(events_topic(context), number): 1 for number in partitions}
-        store = PostgresEventStore(database, context)
-        await catch_up(model, writer, store.read_events, checkpoints, offsets, PARTITIONS, set(), lambda: None)
 
 
 @pytest.fixture
@@ -68,8 +39,7 @@ async def database(mesh_settings: MeshSettings) -> AsyncIterator[Database]:
     """A database that holds the log; no read model has seen it."""
     database = Database(mesh_settings.model_copy(update={"pool_min_size": 1}), mesh_settings.postgres_dsn, name="test")
     await database.open()
-    for context, log in mixed_log(len(ENDINGS)).items():
-        await append(PostgresEventStore(database, context), list(log))
+    await record(database, LOGS)
     yield database
     await database.close()
 
@@ -81,11 +51,10 @@ def rebuild(database: Database, model: ReadModel) -> Rebuild:
 
 async def test_each_read_model_rebuilt_equals_the_one_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.read_models.rebuild.PAGE", 3)  # rows are changed, and replaced, in a later page than they were made
-    log = mixed_log(len(ENDINGS))
     for model in read_models():
         await keep(database, model)
         report = await rebuild(database, model).run(lambda done, of: None)
-        events = sum(len(log[context]) for context in model.contexts)
+        events = sum(len(LOGS[context]) for context in model.contexts)
         assert (report.compared, report.parked, report.events) == (True, 0, events), model.name
         assert report.rows > 0
 
@@ -97,7 +66,7 @@ async def test_a_rebuild_covers_what_the_checkpoints_cover_and_nothing_else(data
         seen = [
             event
             for context in model.contexts
-            for event in mixed_log(len(ENDINGS))[context]
+            for event in LOGS[context]
             if partition_for(event.aggregate_id.encode(), PARTITIONS) < PARTITIONS - 1
         ]
         report = await rebuild(database, model).run(lambda done, of: None)
@@ -207,7 +176,7 @@ async def test_a_timeline_tells_waits_and_work_apart(database: Database) -> None
 
 async def test_what_a_tenant_had_in_a_period_is_counted(database: Database) -> None:
     await keep(database, model("analytics"))
-    ends = {event.aggregate_id: datetime.fromisoformat(event.metadata.time) for event in mixed_log(len(ENDINGS))["requests"]}
+    ends = {event.aggregate_id: datetime.fromisoformat(event.metadata.time) for event in LOGS["requests"]}
     period = {"since": BEGAN, "until": BEGAN + timedelta(days=1)}
     found = await get_analytics(database, GetAnalytics(tenant_id=TENANT, **period))
     assert (found.requests.total, found.requests.escalated, found.requests.by_category) == (8, 2, {"billing": 8})

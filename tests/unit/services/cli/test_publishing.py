@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.envelope import parse_command
-from contracts.requests.commands import CreateRequest, TriageRequest
+from contracts.requests.commands import ApproveRequest, CreateRequest, TriageRequest
 from contracts.upcasting import decode_command
 from infra.settings import load_settings
 from services.cli import publishing
@@ -86,6 +86,18 @@ def test_a_command_carries_the_headers_of_the_contract() -> None:
     assert metadata.correlation_id == metadata.causation_id == outgoing.command_id
     assert metadata.traceparent is not None
     assert {"ce_specversion", "ce_time", "content-type"} <= {name for name, _ in record.headers}
+
+
+def test_a_named_actor_stands_for_the_user() -> None:
+    record = outgoing_command(SETTINGS, ApproveRequest, {"request_id": "req-1", "tenant_id": "acme"}, actor="ada").record
+    metadata, _ = parse_command(record.key, record.value, record.headers, 0)
+    assert (metadata.auth_type, metadata.auth_id) == ("user", "ada")
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 201])
+def test_an_actor_that_no_header_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(WrongUsage, match="--as"):
+        outgoing_command(SETTINGS, ApproveRequest, {"request_id": "req-1"}, actor=name)
 
 
 def test_a_given_key_and_id_are_used() -> None:
