@@ -8,6 +8,7 @@ import logging
 import os
 import uuid
 from pathlib import Path
+from typing import ClassVar
 
 from infra.local_stack.errors import LocalStackError
 from infra.local_stack.kafka_jars import class_path, java
@@ -63,6 +64,7 @@ class KafkaServer(LocalServer):
     """The broker of the local stack. Topics are never made by accident: a topic exists when the mesh created it."""
 
     name = "kafka"
+    java_options: ClassVar[tuple[str, ...]] = _JAVA_OPTIONS
 
     def endpoint(self) -> str:
         return f"{HOST}:{self.ports.remembered().get('broker', 0)}"
@@ -96,7 +98,7 @@ class KafkaServer(LocalServer):
 
     def _spawn(self) -> int:
         configuration = self.directory / "server.properties"
-        return self.spawn([self._java, *_JAVA_OPTIONS, "-cp", self._class_path, "kafka.Kafka", str(configuration)])
+        return self.spawn([self._java, *self.java_options, "-cp", self._class_path, "kafka.Kafka", str(configuration)])
 
 
 async def lists_topics(bootstrap: str) -> bool:

@@ -199,7 +199,7 @@ class Fleet:
         port = self.port(name)
         return (0, "no port") if port is None else await asyncio.to_thread(_get, f"http://127.0.0.1:{port}{path}", timeout)
 
-    async def wait_ready(self, *names: str, seconds: float = 40.0) -> None:
+    async def wait_ready(self, *names: str, seconds: float = 120.0) -> None:
         """Wait until these workers say that they are ready."""
         deadline = time.monotonic() + seconds
         for name in names:

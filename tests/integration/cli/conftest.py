@@ -84,7 +84,7 @@ def workers(settings: MeshSettings, names: Sequence[str] = WORKERS) -> Iterator[
         yield
     finally:
         process.terminate()
-        process.wait(timeout=40)
+        process.wait(timeout=90)
 
 
 def _ready(settings: MeshSettings, process: subprocess.Popen[bytes]) -> bool:

@@ -46,7 +46,7 @@ class Toy:
 
     def wait_ready(self) -> int:
         """The port, once the process says it is ready."""
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.process.communicate()
             if self.run_file.exists():
@@ -56,7 +56,7 @@ class Toy:
             time.sleep(0.02)
         raise AssertionError("the toy did not become ready")
 
-    def ended(self, seconds: float = 40) -> tuple[int, list[dict[str, Any]], str]:
+    def ended(self, seconds: float = 120) -> tuple[int, list[dict[str, Any]], str]:
         """Exit code, log lines and stderr."""
         out, err = self.process.communicate(timeout=seconds)
         return self.process.returncode, [json.loads(line) for line in out.splitlines()], err
@@ -146,7 +146,7 @@ def test_a_worker_that_does_not_stop_ends_with_the_grace_period_and_says_so(toys
 
 def test_a_signal_during_the_start_stops_cleanly(toys: Any) -> None:
     toy = toys("slow-start")
-    assert wait_until(toy.run_file.exists, 40)
+    assert wait_until(toy.run_file.exists, 120)
     assert ask(json.loads(toy.run_file.read_text())["port"], "/health/ready") == 503
     toy.process.terminate()
     assert toy.ended()[0] == 0
