@@ -59,8 +59,8 @@ class Story:
         self.now += timedelta(seconds=1)
         self.told.append(Told(self.now, event(**{**self.about, time: self.now, **fields})))
 
-    def work(self, kind: str, *, ending: TaskOutcome = TaskOutcome.SUCCESS, failures: int = 0) -> str:
-        """A task of the request, which fails a number of times before it ends."""
+    def work(self, kind: str, *, ending: TaskOutcome = TaskOutcome.SUCCESS, failures: int = 0, paused: bool = False) -> str:
+        """A task of the request, which fails a number of times before it ends; `paused`: each time, it waits for a person."""
         task_id = f"task-{self.request_id}-{kind}"
         about = {"tenant_id": self.tenant, "task_id": task_id, "task_type": kind, "kind": kind, "subject_id": self.request_id}
 
@@ -75,6 +75,8 @@ class Story:
             if ending is not TaskOutcome.TIMEOUT:
                 told(tasks.TaskStarted, "started_at", **held)
             if attempt <= failures:
+                if paused:
+                    told(tasks.TaskPaused, "paused_at", **held, effect_id="eff-1", reason="it may have happened", usage=USAGE)
                 again = {"agent_id": held["agent_id"], "attempt": attempt + 1}
                 told(tasks.TaskReassigned, "reassigned_at", **again, **ROUTING, reason="no answer", error_type="ModelAway", usage=USAGE)
         if ending is TaskOutcome.TIMEOUT:
@@ -202,6 +204,7 @@ def _in_advance(story: Story) -> None:
     story.research()
     story.ask()
     story.approve(approved_by="grace", in_advance=True)
+    story.work("resolution", failures=1, paused=True)
 
 
 def _waiting(story: Story) -> None:

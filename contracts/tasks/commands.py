@@ -16,6 +16,7 @@ from contracts.tasks.values import (
     DEFAULT_TIME_LIMIT_SECONDS,
     Attempt,
     Attempts,
+    EffectId,
     ErrorType,
     Milliseconds,
     ModelUsage,
@@ -96,6 +97,27 @@ class FailTask(TaskCommand):
     usage: ModelUsage | None = None
 
 
+class PauseTask(TaskCommand):
+    """The agent's attempt cannot go on: one of its effects may have happened, and only a person can tell. It costs no attempt."""
+
+    type_name: ClassVar[str] = "agentmesh.tasks.PauseTask.v1"
+
+    agent_id: ValidAgentId
+    attempt: Attempt
+    effect_id: EffectId
+    reason: Reason
+    usage: ModelUsage | None = None
+
+
+class ResumeTask(TaskCommand):
+    """What the task was paused for is settled: back to the queue."""
+
+    type_name: ClassVar[str] = "agentmesh.tasks.ResumeTask.v1"
+
+    attempt: Attempt
+    reason: Reason
+
+
 class TimeOutTask(TaskCommand):
     """The deadline of an attempt has come. `due_at` is compared with the deadline that the task holds, never with a clock."""
 
@@ -127,6 +149,8 @@ COMMANDS: tuple[type[TaskCommand], ...] = (
     StartTask,
     CompleteTask,
     FailTask,
+    PauseTask,
+    ResumeTask,
     TimeOutTask,
     ReassignTask,
     CancelTask,

@@ -73,6 +73,20 @@ class TaskTimedOut(TaskEvent):
     timed_out_at: AwareDatetime
 
 
+class TaskPaused(TaskEvent):
+    """The attempt is over and costs none; the task waits, outside the queue, until a person has settled its effects, or calls it off."""
+
+    type_name: ClassVar[str] = "agentmesh.tasks.TaskPaused.v1"
+
+    agent_id: AgentId
+    attempt: int
+    effect_id: str
+    """The effect that may have happened."""
+    reason: str
+    usage: ModelUsage | None = None
+    paused_at: AwareDatetime
+
+
 class TaskReassigned(TaskEvent):
     """An attempt is over without a result, and the task waits again."""
 
@@ -125,6 +139,7 @@ EVENTS: tuple[type[TaskEvent], ...] = (
     TaskAssigned,
     TaskStarted,
     TaskTimedOut,
+    TaskPaused,
     TaskReassigned,
     TaskCancelled,
     TaskCompleted,

@@ -11,8 +11,10 @@ from contracts.tasks.commands import (
     CancelTask,
     CompleteTask,
     FailTask,
+    PauseTask,
     ReassignTask,
     RequestTask,
+    ResumeTask,
     StartTask,
     TimeOutTask,
 )
@@ -20,6 +22,7 @@ from contracts.tasks.events import (
     TaskAssigned,
     TaskCancelled,
     TaskCompleted,
+    TaskPaused,
     TaskQueued,
     TaskReassigned,
     TaskStarted,
@@ -35,6 +38,10 @@ _INPUT = {"message": "My invoice of May is wrong", "priority": 2}
 _RESULT = {"category": "billing", "priority": 3, "confidence": 0.92}
 _USAGE = {"model": "rules", "calls": 1, "input_tokens": 0, "output_tokens": 0, "cost": "0"}
 _LOST = LEASE_EXPIRED
+_UNCERTAIN = {
+    "effect_id": "eff-0a1b2c3d4e5f60718293a4b5c6d7e8f901234567",
+    "reason": "The effect mail was interrupted and may have happened.",
+}
 
 EXAMPLES: Mapping[type[Message], Mapping[str, Any]] = {
     RequestTask: {
@@ -51,6 +58,8 @@ EXAMPLES: Mapping[type[Message], Mapping[str, Any]] = {
     StartTask: {**_TASK, **_HELD},
     CompleteTask: {**_TASK, **_HELD, "result": _RESULT, "usage": _USAGE, "duration_ms": 41},
     FailTask: {**_TASK, **_HELD, "error_type": "ModelUnavailable", "reason": "The model did not answer.", "final": False},
+    PauseTask: {**_TASK, **_HELD, **_UNCERTAIN},
+    ResumeTask: {**_TASK, "attempt": 1, "reason": "Its effects are settled."},
     TimeOutTask: {**_TASK, "due_at": "2026-05-04T09:35:01Z"},
     ReassignTask: {**_TASK, "attempt": 1, "reason": _LOST},
     CancelTask: {**_TASK, "reason": "The request was deleted."},
@@ -76,6 +85,7 @@ EXAMPLES: Mapping[type[Message], Mapping[str, Any]] = {
     },
     TaskStarted: {**_TASK, **_ABOUT, **_HELD, "started_at": "2026-05-04T09:30:01.100000Z"},
     TaskTimedOut: {**_TASK, **_ABOUT, **_HELD, "deadline_at": "2026-05-04T09:35:01Z", "timed_out_at": "2026-05-04T09:35:02Z"},
+    TaskPaused: {**_TASK, **_ABOUT, **_HELD, **_UNCERTAIN, "paused_at": "2026-05-04T09:31:00Z"},
     TaskReassigned: {
         **_TASK,
         **_ABOUT,

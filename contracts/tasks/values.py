@@ -27,6 +27,7 @@ class TaskStatus(StrEnum):
     QUEUED = "queued"
     ASSIGNED = "assigned"
     RUNNING = "running"
+    PAUSED = "paused"
     DONE = "done"
 
 
@@ -56,6 +57,11 @@ SubjectId = Annotated[
 Attempt = Annotated[int, Field(strict=True, ge=1, description="The attempt that is meant: the fence against late results.")]
 Attempts = Annotated[int, Field(strict=True, ge=1, le=100)]
 TimeLimit = Annotated[int, Field(strict=True, ge=1, le=7 * DAY_SECONDS, description="Seconds from assignment to the deadline.")]
+EffectId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL),
+    Field(description="An effect in the ledger, as `agentmesh effects` names it."),
+]
 ErrorType = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, pattern=NO_CONTROL),

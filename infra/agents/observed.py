@@ -6,7 +6,7 @@ import time
 
 from opentelemetry.trace import Span, Status, StatusCode
 
-from contracts.tasks.commands import CompleteTask, FailTask, TaskCommand
+from contracts.tasks.commands import CompleteTask, FailTask, PauseTask, TaskCommand
 from contracts.tasks.values import TaskOutcome
 from infra.agents.base import Agent, Task, TaskContext
 from infra.agents.run import attempt
@@ -14,7 +14,7 @@ from infra.telemetry import names
 from infra.telemetry.telemetry import Telemetry
 from infra.telemetry.tracing import Attribute
 
-TIMED_OUT = "Timeout"
+TIMED_OUT, PAUSED = "Timeout", "EffectNeedsPerson"
 
 
 class ObservedAttempt:
@@ -60,4 +60,6 @@ def ending(command: TaskCommand) -> tuple[TaskOutcome, str | None]:
         return TaskOutcome.SUCCESS, None
     if isinstance(command, FailTask):
         return TaskOutcome.FAILURE, command.error_type
+    if isinstance(command, PauseTask):
+        return TaskOutcome.FAILURE, PAUSED
     return TaskOutcome.TIMEOUT, TIMED_OUT

@@ -13,13 +13,13 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from contracts.envelope import Metadata, RecordedEvent
-from contracts.tasks.commands import CompleteTask, FailTask, StartTask, TaskCommand, TimeOutTask
+from contracts.tasks.commands import CompleteTask, FailTask, PauseTask, StartTask, TaskCommand, TimeOutTask
 from contracts.tasks.values import ModelUsage
 from contracts.topics import MAX_RECORD_BYTES
 from infra.agents.base import Agent, Memory, Task, TaskContext, TaskFailed
 from infra.agents.commands import envelope
 from infra.agents.outside import NOTHING_OUTSIDE, Outside
-from infra.effects.base import Effects
+from infra.effects.base import EffectNeedsPerson, Effects
 from infra.errors import MeshError
 from infra.knowledge.base import KnowledgeBase, Passage
 from infra.models.base import RuleFunction, added
@@ -108,6 +108,9 @@ async def attempt(agent: Agent, task: Task, context: TaskContext) -> TaskCommand
         return _failed(task, context, error)
     except TaskFailed as error:
         return _failed(task, context, error, reason=error.reason, final=error.final)
+    except EffectNeedsPerson as error:
+        context.logger.warning("the attempt waits for a person: %s", error)
+        return PauseTask(**_common(task), effect_id=error.effect_id, reason=str(error)[:MAX_REASON], usage=_used(context))
     except MeshError as error:  # of a model, a payment service, an effect: whoever raised it knows whether it would end the same again
         context.logger.warning("the attempt failed: %s: %s", type(error).__name__, error)
         return _failed(task, context, error, final=getattr(error, "final", False) is True)
@@ -119,8 +122,11 @@ async def attempt(agent: Agent, task: Task, context: TaskContext) -> TaskCommand
 def _failed(task: Task, context: TaskContext, error: Exception, *, reason: str = "", final: bool = False) -> FailTask:
     # Whatever an agent raises can be written: a failure that cannot be told would leave its task waiting for the deadline.
     said = (reason or str(error)).replace("\x00", "").encode("utf-8", "backslashreplace").decode().strip() or type(error).__name__
-    usage = context.usage if isinstance(context.usage, ModelUsage) else None
-    return FailTask(**_common(task), error_type=type(error).__name__[:200], reason=said[:MAX_REASON], final=final, usage=usage)
+    return FailTask(**_common(task), error_type=type(error).__name__[:200], reason=said[:MAX_REASON], final=final, usage=_used(context))
+
+
+def _used(context: TaskContext) -> ModelUsage | None:
+    return context.usage if isinstance(context.usage, ModelUsage) else None
 
 
 def _publishable(command: CompleteTask) -> CompleteTask:

@@ -10,7 +10,7 @@ from contracts.envelope import RecordedEvent
 from contracts.requests import events as requests
 from contracts.requests.statuses import STATUS_AFTER
 from contracts.requests.values import FINAL_STATUSES, RequestStatus
-from contracts.tasks.events import TaskCompleted, TaskQueued, TaskReassigned
+from contracts.tasks.events import TaskCompleted, TaskPaused, TaskQueued, TaskReassigned
 from contracts.tasks.values import ModelUsage, TaskOutcome
 from infra.read_models.base import Change, Insert, ReadModel, RowChange, Table
 
@@ -75,6 +75,11 @@ def task_reassigned(recorded: RecordedEvent, event: TaskReassigned) -> Sequence[
     return change, *_usage(recorded, event, event.usage, event.reassigned_at)
 
 
+def task_paused(recorded: RecordedEvent, event: TaskPaused) -> Sequence[RowChange]:
+    """What the attempt used that a person has to settle."""
+    return _usage(recorded, event, event.usage, event.paused_at)
+
+
 def task_completed(recorded: RecordedEvent, event: TaskCompleted) -> Sequence[RowChange]:
     """How it ended. Only a success tells how long the agent worked."""
     ended = {
@@ -90,7 +95,9 @@ def _request(recorded: RecordedEvent, **values: Any) -> Change:
     return Change(REQUESTS, {"request_id": recorded.metadata.subject, **values, **_at(recorded)})
 
 
-def _usage(recorded: RecordedEvent, event: TaskReassigned | TaskCompleted, usage: ModelUsage | None, at: datetime) -> Sequence[RowChange]:
+def _usage(
+    recorded: RecordedEvent, event: TaskPaused | TaskReassigned | TaskCompleted, usage: ModelUsage | None, at: datetime
+) -> Sequence[RowChange]:
     if usage is None:
         return ()
     row = {
@@ -113,7 +120,7 @@ def _at(recorded: RecordedEvent) -> dict[str, int]:
 
 ANALYTICS = ReadModel(
     name="analytics",
-    version=1,
+    version=2,
     contexts=("requests", "tasks"),
     package="projections.analytics",
     tables=(
@@ -174,6 +181,7 @@ ANALYTICS = ReadModel(
         requests.RequestUpdated: request_updated,
         requests.RequestEscalated: request_escalated,
         TaskQueued: task_queued,
+        TaskPaused: task_paused,
         TaskReassigned: task_reassigned,
         TaskCompleted: task_completed,
     },

@@ -16,7 +16,7 @@ from contracts.requests.events import (
     RequestFailed,
     RequestRejected,
 )
-from contracts.tasks.events import TaskAssigned, TaskCompleted, TaskReassigned
+from contracts.tasks.events import TaskAssigned, TaskCompleted, TaskPaused, TaskReassigned
 from infra.read_models.base import Change, Insert, ReadModel, RowChange, Table
 from projections.deadlines.queries import ESCALATION, EXPIRY, REMINDER, TASK
 
@@ -29,7 +29,7 @@ def task_assigned(recorded: RecordedEvent, event: TaskAssigned) -> Sequence[RowC
     return (_open(recorded, TASK, event.deadline_at, attempt=event.attempt),)
 
 
-def task_over(recorded: RecordedEvent, _event: TaskReassigned | TaskCompleted) -> Sequence[RowChange]:
+def task_over(recorded: RecordedEvent, _event: TaskPaused | TaskReassigned | TaskCompleted) -> Sequence[RowChange]:
     """The attempt is over."""
     return (_close(recorded, TASK),)
 
@@ -81,7 +81,7 @@ def _close(recorded: RecordedEvent, name: str) -> Change:
 
 DEADLINES = ReadModel(
     name="deadlines",
-    version=2,
+    version=3,
     contexts=("tasks", "requests"),
     package="projections.deadlines",
     tables=(
@@ -104,6 +104,7 @@ DEADLINES = ReadModel(
     ),
     project={
         TaskAssigned: task_assigned,
+        TaskPaused: task_over,
         TaskReassigned: task_over,
         TaskCompleted: task_over,
         ApprovalRequested: approval_requested,

@@ -6,3 +6,5 @@ CREATE INDEX ON {schema}.tasks (tenant_id, agent_id, queued_at DESC);
 -- Few tasks are open at a time, however many an agent or a kind has had: these two stay small.
 CREATE INDEX ON {schema}.tasks (tenant_id, agent_id) WHERE status IN ('assigned', 'running');
 CREATE INDEX ON {schema}.tasks (tenant_id, kind, queued_at) WHERE status = 'queued';
+-- Asked by the scheduler from time to time; there are hardly ever any.
+CREATE INDEX ON {schema}.tasks (task_id) WHERE status = 'paused';

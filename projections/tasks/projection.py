@@ -10,6 +10,7 @@ from contracts.tasks.events import (
     TaskAssigned,
     TaskCancelled,
     TaskCompleted,
+    TaskPaused,
     TaskQueued,
     TaskReassigned,
     TaskStarted,
@@ -94,6 +95,16 @@ def task_stopped(recorded: RecordedEvent, event: TaskTimedOut | TaskCancelled) -
     return (_change(recorded, event.task_id, deadline_at=None),)
 
 
+def task_paused(recorded: RecordedEvent, event: TaskPaused) -> Sequence[RowChange]:
+    """The attempt is over, and the task waits for a person; whom it was given to stays to be seen."""
+    return (
+        _change(
+            recorded, event.task_id, status=TaskStatus.PAUSED.value, reason=event.reason, error_type=None, deadline_at=None,
+            **_usage(event.usage),
+        ),
+    )  # fmt: skip
+
+
 def task_reassigned(recorded: RecordedEvent, event: TaskReassigned) -> Sequence[RowChange]:
     """The task waits for its next attempt; why the last one ended, and what it used, stays to be seen."""
     return (
@@ -151,7 +162,7 @@ def _change(recorded: RecordedEvent, task_id: str, **values: Any) -> Change:
 
 TASKS = ReadModel(
     name="tasks",
-    version=1,
+    version=2,
     contexts=("tasks",),
     package="projections.tasks",
     tables=(Table(TABLE, key=("task_id",), columns=COLUMNS),),
@@ -160,6 +171,7 @@ TASKS = ReadModel(
         TaskAssigned: task_assigned,
         TaskStarted: task_started,
         TaskTimedOut: task_stopped,
+        TaskPaused: task_paused,
         TaskReassigned: task_reassigned,
         TaskCancelled: task_stopped,
         TaskCompleted: task_completed,

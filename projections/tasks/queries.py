@@ -26,6 +26,12 @@ SELECT DISTINCT ON (kind) kind, task_id, queued_at FROM read_tasks.tasks
 WHERE tenant_id = %(tenant)s AND status = 'queued' ORDER BY kind, queued_at, task_id
 """
 
+SETTLED_PAUSES = b"""
+SELECT t.task_id, t.tenant_id, t.attempt FROM read_tasks.tasks t
+WHERE t.status = 'paused' AND NOT EXISTS (SELECT FROM mesh.effects e WHERE e.task_id = t.task_id AND e.status = 'waiting')
+LIMIT %(limit)s
+"""
+
 
 class GetTask(BaseModel):
     """One task of a tenant."""
@@ -90,6 +96,14 @@ class WaitingTask(NamedTuple):
     queued_at: datetime
 
 
+class PausedTask(NamedTuple):
+    """A task that was paused in this attempt."""
+
+    task_id: str
+    tenant_id: str
+    attempt: int
+
+
 async def get_task(port: QueryPort, query: GetTask) -> TaskView | None:
     """The task, or None when this tenant has none with that id."""
     row = await LISTING.find(port, query.tenant_id, query.task_id)
@@ -111,6 +125,11 @@ async def open_assignments(port: QueryPort, tenant_id: str, agent_ids: Sequence[
 async def oldest_waiting(port: QueryPort, tenant_id: str) -> list[WaitingTask]:
     """For each kind of which tasks wait, the one that was asked for first."""
     return [WaitingTask(*row) for row in await port.fetch(OLDEST_WAITING, {"tenant": tenant_id})]
+
+
+async def settled_pauses(port: QueryPort, limit: int) -> list[PausedTask]:
+    """Paused tasks of all tenants, none of whose effects waits for a person any more."""
+    return [PausedTask(*row) for row in await port.fetch(SETTLED_PAUSES, {"limit": limit})]
 
 
 async def task_version(port: QueryPort, task_id: str) -> int:

@@ -68,6 +68,7 @@ WHAT: Mapping[type[Event], Callable[[Any], str | None]] = {
     requests.InformationGiven: lambda event: str(event.answer),
     requests.RequestFailed: _reason,
     requests.RequestDeleted: _reason,
+    tasks.TaskPaused: _reason,
     tasks.TaskReassigned: _reason,
     tasks.TaskCancelled: _reason,
     tasks.TaskCompleted: _reason,
@@ -89,6 +90,11 @@ def attempt_row(
 ) -> Sequence[RowChange]:
     """The attempt and who has it."""
     return (_task_row(recorded, event, attempt=event.attempt, agent_id=event.agent_id),)
+
+
+def paused_row(recorded: RecordedEvent, event: tasks.TaskPaused) -> Sequence[RowChange]:
+    """The attempt that is over without an end, and what it used."""
+    return (_task_row(recorded, event, attempt=event.attempt, agent_id=event.agent_id, **_usage(event)),)
 
 
 def reassigned_row(recorded: RecordedEvent, event: tasks.TaskReassigned) -> Sequence[RowChange]:
@@ -123,7 +129,7 @@ def _common(recorded: RecordedEvent, event: Event) -> dict[str, Any]:
     }
 
 
-def _usage(event: tasks.TaskReassigned | tasks.TaskCompleted) -> Mapping[str, Any]:
+def _usage(event: tasks.TaskPaused | tasks.TaskReassigned | tasks.TaskCompleted) -> Mapping[str, Any]:
     usage = event.usage
     if usage is None:
         return NO_USAGE
@@ -137,7 +143,7 @@ def _usage(event: tasks.TaskReassigned | tasks.TaskCompleted) -> Mapping[str, An
 
 TIMELINE = ReadModel(
     name="timeline",
-    version=1,
+    version=2,
     contexts=("requests", "tasks"),
     package="projections.timeline",
     tables=(Table(TABLE, key=("stream_id", "context", "version"), columns=COLUMNS, append_only=True),),
@@ -148,6 +154,7 @@ TIMELINE = ReadModel(
         tasks.TaskStarted: attempt_row,
         tasks.TaskTimedOut: attempt_row,
         tasks.TaskCancelled: attempt_row,
+        tasks.TaskPaused: paused_row,
         tasks.TaskReassigned: reassigned_row,
         tasks.TaskCompleted: completed_row,
     },

@@ -136,6 +136,7 @@ def totals(entries: Sequence[Entry], found: Iterable[Part], over: bool, now: dat
 def _task_steps(events: Sequence[Entry], now: datetime) -> Iterator[Step]:
     """Waiting and work in turn. What the agent measured counts as its work, where it told; the rest of an attempt is waiting."""
     waiting_since: datetime | None = None
+    paused: Entry | None = None
     taken: Entry | None = None
     for entry in events:
         match entry.event:
@@ -143,11 +144,21 @@ def _task_steps(events: Sequence[Entry], now: datetime) -> Iterator[Step]:
                 waiting_since = entry.at
             case "TaskAssigned" | "TaskStarted":
                 taken = entry
-            case "TaskReassigned" | "TaskCompleted":
+            case "TaskPaused":
                 yield from _attempt(waiting_since, taken, entry, now)
-                waiting_since, taken = (entry.at if entry.event == "TaskReassigned" else None), None
+                waiting_since, taken, paused = None, None, entry
+            case "TaskReassigned" | "TaskCompleted":
+                yield from _attempt(waiting_since, taken, entry, now) if paused is None else (_pause(paused, entry, now),)
+                waiting_since, taken, paused = (entry.at if entry.event == "TaskReassigned" else None), None, None
+    if paused is not None:
+        yield _pause(paused, None, now)
     if waiting_since is not None:
         yield from _attempt(waiting_since, taken, None, now)
+
+
+def _pause(paused: Entry, ended: Entry | None, now: datetime) -> Step:
+    step = _step(StepKind.WAITING_FOR_PERSON, paused.at, None if ended is None else ended.at, now)
+    return step.model_copy(update={"reason": paused.what})
 
 
 def _attempt(waiting_since: datetime | None, taken: Entry | None, ended: Entry | None, now: datetime) -> Iterator[Step]:

@@ -119,7 +119,7 @@ async def settle(effect_id: str, outcome: str | None, reason: str, who: str | No
     if output is Output.JSON:
         print_json(facts_of(record))
     elif outcome is None:
-        print(f"{effect_id} is settled as not done: the next attempt at {record.task_id} makes it")
+        print(f"{effect_id} is settled as not done: the next attempt at {record.task_id} makes it, once the scheduler has queued it")
     else:
         print(f"{effect_id} is settled: every later attempt at {record.task_id} gets this outcome")
 

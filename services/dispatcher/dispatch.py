@@ -22,7 +22,7 @@ from contracts.agents.events import (
 from contracts.agents.values import AgentStatus, Capability
 from contracts.ids import AgentId, TaskId, TenantId
 from contracts.requests.values import Priority
-from contracts.tasks.events import TaskAssigned, TaskCancelled, TaskCompleted, TaskEvent, TaskQueued, TaskReassigned
+from contracts.tasks.events import TaskAssigned, TaskCancelled, TaskCompleted, TaskEvent, TaskPaused, TaskQueued, TaskReassigned
 from contracts.tasks.values import RoutingStrategy
 from services.dispatcher.directory import AgentSnapshot, Directory, Need, requirements_of
 from services.dispatcher.selection import STRATEGIES, SelectionStrategy
@@ -132,6 +132,7 @@ class Dispatcher:
             TaskReassigned: self._reassigned,
             TaskCancelled: self._ended,
             TaskCompleted: self._ended,
+            TaskPaused: self._ended,  # nothing to dispatch until TaskReassigned queues it again
         }
 
     # --- facts -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from contracts.agents.events import AgentEvent
 from contracts.envelope import Metadata, decode_stored
 from contracts.message import Event
 from contracts.rejections import CommandRejected
-from contracts.tasks.events import TaskCompleted, TaskEvent, TaskQueued, TaskReassigned, TaskStarted, TaskTimedOut
+from contracts.tasks.events import TaskCompleted, TaskEvent, TaskPaused, TaskQueued, TaskReassigned, TaskStarted, TaskTimedOut
 from contracts.upcasting import decode_event
 from infra.event_store.base import EventStore, LogEntry
 from services.dispatcher.dispatch import Assignment, Dispatcher
@@ -73,7 +73,7 @@ class Feed:
             self._dispatcher.apply_task(event, entry.version, waiting_since(event))
             if isinstance(event, TaskQueued | TaskReassigned):
                 self.causes[event.task_id] = metadata
-            elif isinstance(event, TaskCompleted):
+            elif isinstance(event, TaskCompleted | TaskPaused):
                 self.causes.pop(event.task_id, None)
 
     def _refused(self, event: CommandRejected) -> None:

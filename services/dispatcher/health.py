@@ -15,7 +15,7 @@ from contracts.agents.events import AgentHealthCheckFailed, AgentRecovered, Agen
 from contracts.agents.values import AgentStatus
 from contracts.ids import AgentId, TaskId, TenantId
 from contracts.message import Event
-from contracts.tasks.events import TaskAssigned, TaskCompleted, TaskReassigned
+from contracts.tasks.events import TaskAssigned, TaskCompleted, TaskPaused, TaskReassigned
 from contracts.tasks.values import LEASE_EXPIRED, TaskOutcome
 from services.dispatcher.directory import Directory
 from services.dispatcher.liveness import KindState, Liveness
@@ -87,7 +87,7 @@ class AgentHealth:
         elif isinstance(event, TaskCompleted):
             if event.agent_id is not None and (event.outcome is TaskOutcome.SUCCESS or event.error_type is not None):
                 self._lost.pop((event.tenant_id, event.agent_id), None)
-        elif isinstance(event, AgentHealthCheckFailed | AgentRecovered | AgentTerminated):
+        elif isinstance(event, TaskPaused | AgentHealthCheckFailed | AgentRecovered | AgentTerminated):
             self._lost.pop((event.tenant_id, event.agent_id), None)
 
     def _reassigned(self, key: Key, event: TaskReassigned) -> None:

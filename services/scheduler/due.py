@@ -9,13 +9,15 @@ from contracts.envelope import Metadata
 from contracts.ids import CommandId, RequestId, TaskId, TenantId, derived_uuid
 from contracts.message import Command
 from contracts.requests.commands import EscalateApproval, ExpireApproval, RemindApproval, ReviewRequest
-from contracts.tasks.commands import ReassignTask, TimeOutTask
+from contracts.tasks.commands import ReassignTask, ResumeTask, TimeOutTask
 from contracts.tasks.values import LEASE_EXPIRED
 from infra.process_managers.base import COMMAND_IDS
 from projections.deadlines.queries import ESCALATION, EXPIRY, REMINDER, TASK, DueDeadline, LeftRun
 from projections.reviews.queries import OutdatedRequest
+from projections.tasks.queries import PausedTask
 
 SOURCE = "/agentmesh/scheduler"
+EFFECTS_SETTLED = "Its effects are settled."
 
 
 class DueCommand(NamedTuple):
@@ -59,6 +61,13 @@ def reassignments(runs: Iterable[LeftRun]) -> Iterator[DueCommand]:
     for run in runs:
         command = ReassignTask(tenant_id=TenantId(run.tenant_id), task_id=TaskId(run.task_id), attempt=run.attempt, reason=LEASE_EXPIRED)
         yield DueCommand(command, _id(f"{run.task_id}/{run.attempt}/lease"))
+
+
+def resumptions(tasks: Iterable[PausedTask]) -> Iterator[DueCommand]:
+    """ResumeTask for each paused task that waits for no person any more."""
+    for task in tasks:
+        command = ResumeTask(tenant_id=TenantId(task.tenant_id), task_id=TaskId(task.task_id), attempt=task.attempt, reason=EFFECTS_SETTLED)
+        yield DueCommand(command, _id(f"{task.task_id}/{task.attempt}/resume"))
 
 
 def reviews(requests: Iterable[OutdatedRequest]) -> Iterator[DueCommand]:

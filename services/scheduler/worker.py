@@ -18,7 +18,8 @@ from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
 from projections.deadlines.queries import due_deadlines, left_runs
 from projections.reviews.queries import outdated_requests
-from services.scheduler.due import COMMANDS, DueCommand, commands_of, envelope, reassignments, reviews
+from projections.tasks.queries import settled_pauses
+from services.scheduler.due import COMMANDS, DueCommand, commands_of, envelope, reassignments, resumptions, reviews
 from services.scheduler.settings import SchedulerSettings
 
 NAME = "scheduler"
@@ -46,6 +47,7 @@ class SchedulerWorker(LeadingWorker):
             found = [
                 *commands_of(await due_deadlines(self.database, COMMANDS, own.page_size)),
                 *reassignments(await left_runs(self.database, own.page_size, own.lease_margin_seconds)),
+                *resumptions(await settled_pauses(self.database, own.page_size)),
             ]
             if time.monotonic() - self._reviewed >= own.review_seconds:
                 found += reviews(await outdated_requests(self.database, own.page_size))

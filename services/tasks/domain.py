@@ -15,6 +15,7 @@ from contracts.tasks.events import (
     TaskCancelled,
     TaskCompleted,
     TaskEvent,
+    TaskPaused,
     TaskQueued,
     TaskReassigned,
     TaskStarted,
@@ -47,6 +48,8 @@ class Task(BaseModel):
     """The attempt that waits, runs, or ended the task: the fence against late results."""
     agent_id: AgentId | None = None
     """Who has the attempt, or ended it; None while it waits."""
+    pauses: int = 0
+    """How many attempts ended in a pause: they do not count."""
     deadline_at: AwareDatetime | None = None
     """When the attempt times out; None while nothing runs."""
     outcome: TaskOutcome | None = None
@@ -62,6 +65,8 @@ def evolve(task: Task | None, event: TaskEvent) -> Task:
         if isinstance(event, TaskQueued):
             return _queued(event)
         raise UnexpectedEvent(f"{type(event).__name__} is the first event of its stream")
+    if isinstance(event, TaskPaused):
+        return task.model_copy(update=_paused(task))
     change = _CHANGES.get(type(event))
     if change is None:
         raise UnexpectedEvent(f"{type(event).__name__} cannot follow in the stream of a task")
@@ -107,6 +112,10 @@ def _stopped(_: TaskTimedOut | TaskCancelled) -> dict[str, Any]:
 
 def _reassigned(event: TaskReassigned) -> dict[str, Any]:
     return {"status": TaskStatus.QUEUED, "agent_id": None, "attempt": event.attempt, "deadline_at": None}
+
+
+def _paused(task: Task) -> dict[str, Any]:
+    return {"status": TaskStatus.PAUSED, "pauses": task.pauses + 1, "deadline_at": None}
 
 
 def _completed(event: TaskCompleted) -> dict[str, Any]:

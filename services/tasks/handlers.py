@@ -14,8 +14,10 @@ from contracts.tasks.commands import (
     CancelTask,
     CompleteTask,
     FailTask,
+    PauseTask,
     ReassignTask,
     RequestTask,
+    ResumeTask,
     StartTask,
     TaskCommand,
     TimeOutTask,
@@ -25,6 +27,7 @@ from contracts.tasks.events import (
     TaskCancelled,
     TaskCompleted,
     TaskEvent,
+    TaskPaused,
     TaskQueued,
     TaskReassigned,
     TaskStarted,
@@ -37,6 +40,7 @@ from services.tasks.policies import (
     ASSIGNMENT_REQUIRES_QUEUED,
     CANCELLED,
     GIVEN_UP,
+    MAX_PAUSES,
     NOT_ASSIGNED_TO_AGENT,
     TASK_MUST_NOT_EXIST,
     TIMED_OUT,
@@ -47,6 +51,8 @@ from services.tasks.policies import (
 )
 
 Events = tuple[TaskEvent, ...]
+OVER = frozenset({TaskStatus.DONE, TaskStatus.PAUSED})
+"""Where the attempt has ended, whatever becomes of the task."""
 
 
 def request_task(task: Task | None, command: RequestTask, context: DecisionContext) -> Events:
@@ -98,7 +104,7 @@ def assign_task(task: Task | None, command: AssignTask, context: DecisionContext
 def start_task(task: Task | None, command: StartTask, context: DecisionContext) -> Events:
     """The agent begins; saying it again changes nothing."""
     found = _of_assignment(task, command)
-    if found.status is TaskStatus.DONE:
+    if found.status in OVER:
         raise StaleAttempt(found, command.attempt)
     if found.status is TaskStatus.RUNNING:
         return ()
@@ -108,7 +114,7 @@ def start_task(task: Task | None, command: StartTask, context: DecisionContext) 
 def complete_task(task: Task | None, command: CompleteTask, context: DecisionContext) -> Events:
     """The attempt succeeded, whether or not its start was told; a repeat of the result that ended the task changes nothing."""
     found = _of_assignment(task, command)
-    if found.status is TaskStatus.DONE:
+    if found.status in OVER:
         return _repeated(found, command.attempt, TaskOutcome.SUCCESS)
     completed = TaskCompleted(
         **_subject(found),
@@ -126,12 +132,43 @@ def complete_task(task: Task | None, command: CompleteTask, context: DecisionCon
 def fail_task(task: Task | None, command: FailTask, context: DecisionContext) -> Events:
     """The attempt failed: another one follows while attempts are left, unless it can do no good."""
     found = _of_assignment(task, command)
-    if found.status is TaskStatus.DONE:
+    if found.status in OVER:
         return _repeated(found, command.attempt, TaskOutcome.FAILURE)
     facts = {"error_type": command.error_type, "usage": command.usage}
     if command.final:
         return (_failed(found, context, reason=command.reason, **facts),)
     return (_reassigned_or_given_up(found, command.agent_id, context, reason=command.reason, **facts),)
+
+
+def pause_task(task: Task | None, command: PauseTask, context: DecisionContext) -> Events:
+    """The attempt waits for a person: it is over and costs none. A repeat changes nothing."""
+    found = _of_assignment(task, command)
+    if found.status is TaskStatus.PAUSED:
+        return ()
+    if found.status is TaskStatus.DONE:
+        raise StaleAttempt(found, command.attempt)
+    if found.pauses >= MAX_PAUSES:
+        return (_failed(found, context, reason=GIVEN_UP, usage=command.usage),)
+    paused = TaskPaused(
+        **_subject(found),
+        agent_id=command.agent_id,
+        attempt=found.attempt,
+        effect_id=command.effect_id,
+        reason=command.reason,
+        usage=command.usage,
+        paused_at=context.now,
+    )
+    return (paused,)
+
+
+def resume_task(task: Task | None, command: ResumeTask, context: DecisionContext) -> Events:
+    """The task waits for its next attempt; one that is not paused stays as it is."""
+    found = _existing(task, command)
+    if command.attempt != found.attempt or found.status is TaskStatus.DONE:
+        raise StaleAttempt(found, command.attempt)
+    if found.status is not TaskStatus.PAUSED or found.agent_id is None:
+        return ()
+    return (_reassigned(found, found.agent_id, context, reason=command.reason),)
 
 
 def time_out_task(task: Task | None, command: TimeOutTask, context: DecisionContext) -> Events:
@@ -155,11 +192,11 @@ def time_out_task(task: Task | None, command: TimeOutTask, context: DecisionCont
 
 
 def reassign_task(task: Task | None, command: ReassignTask, context: DecisionContext) -> Events:
-    """Take the attempt from an agent that is lost; a task that waits already keeps waiting."""
+    """Take the attempt from an agent that is lost; a task that waits already, for an agent or a person, keeps waiting."""
     found = _existing(task, command)
     if command.attempt != found.attempt or found.status is TaskStatus.DONE:
         raise StaleAttempt(found, command.attempt)
-    if found.agent_id is None:
+    if found.agent_id is None or found.status is TaskStatus.PAUSED:
         return ()
     return (_reassigned_or_given_up(found, found.agent_id, context, reason=command.reason),)
 
@@ -182,7 +219,7 @@ def _existing(task: Task | None, command: TaskCommand) -> Task:
     return task
 
 
-def _of_assignment(task: Task | None, command: StartTask | CompleteTask | FailTask) -> Task:
+def _of_assignment(task: Task | None, command: StartTask | CompleteTask | FailTask | PauseTask) -> Task:
     """The task, if the command comes from the agent that has, or ended, the current attempt."""
     found = _existing(task, command)
     if command.attempt != found.attempt:
@@ -250,6 +287,8 @@ DECISIONS: Mapping[type[Command], Decide] = {
     StartTask: start_task,
     CompleteTask: complete_task,
     FailTask: fail_task,
+    PauseTask: pause_task,
+    ResumeTask: resume_task,
     TimeOutTask: time_out_task,
     ReassignTask: reassign_task,
     CancelTask: cancel_task,

@@ -20,6 +20,8 @@ STALE_ATTEMPT = "STALE_ATTEMPT"
 
 GIVEN_UP = "given_up"
 CANCELLED = "cancelled"
+MAX_PAUSES = 100
+"""An agent that is paused for ever, whatever is settled, is a broken one."""
 TIMED_OUT = "timed_out"
 
 HELD_BY_AN_AGENT = frozenset({TaskStatus.ASSIGNED, TaskStatus.RUNNING})
@@ -53,8 +55,8 @@ class StaleAttempt(BusinessRuleViolation):
 
 
 def attempts_left(task: Task) -> bool:
-    """AGT-20a: another attempt may follow on the current one."""
-    return task.attempt < task.max_attempts
+    """AGT-20a: another attempt may follow on the current one. What ended in a pause was no fault of the attempt."""
+    return task.attempt - task.pauses < task.max_attempts
 
 
 def holds_deadline(task: Task, due_at: datetime) -> bool:

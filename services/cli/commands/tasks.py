@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 @tasks.command("list")
 def list_(
     tenant: TenantOption = "default",
-    status: Annotated[str | None, typer.Option("--status", help="queued, assigned, running or done.")] = None,
+    status: Annotated[str | None, typer.Option("--status", help="queued, assigned, running, paused or done.")] = None,
     kind: Annotated[str | None, typer.Option("--kind", help="One kind of agent only, such as triage.")] = None,
     agent: Annotated[str | None, typer.Option("--agent", metavar="ID", help="One agent only.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", metavar="ID", help="One subject only, such as a request's id.")] = None,

@@ -18,7 +18,7 @@ from contracts.requests.events import (
     RequestRejected,
 )
 from contracts.requests.values import ApprovalReason, Priority
-from contracts.tasks.events import TaskAssigned, TaskCompleted, TaskReassigned
+from contracts.tasks.events import TaskAssigned, TaskCompleted, TaskPaused, TaskReassigned
 from contracts.tasks.values import RoutingStrategy, TaskOutcome
 from projections.deadlines.projection import DEADLINES
 from tests.unit.projections.recording import FIRST_POSITION, recorded, rows_after
@@ -88,6 +88,8 @@ def test_a_deadline_of_a_task_runs_with_each_attempt() -> None:
     )  # fmt: skip
     done = TaskCompleted(**TASK, agent_id="a", attempt=2, outcome=TaskOutcome.SUCCESS, completed_at=NOW)
     assert rows(first) == {"task": ("open", REMIND, 1)}
+    paused = TaskPaused(**TASK, agent_id="a", attempt=1, effect_id="eff-1", reason="may have happened", paused_at=NOW)
+    assert rows(first, paused) == {"task": ("closed", REMIND, 2)}
     assert rows(first, again) == {"task": ("closed", REMIND, 2)}
     assert rows(first, again, second) == {"task": ("open", EXPIRE, 3)}
     assert rows(first, again, second, done) == {"task": ("closed", EXPIRE, 4)}

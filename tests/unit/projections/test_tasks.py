@@ -13,6 +13,7 @@ from contracts.tasks.events import (
     TaskCancelled,
     TaskCompleted,
     TaskEvent,
+    TaskPaused,
     TaskQueued,
     TaskReassigned,
     TaskStarted,
@@ -91,6 +92,16 @@ def test_a_failed_attempt_waits_again_and_shows_why() -> None:
     assert part(found, "agent_id", "assigned_at", "started_at", "deadline_at") == (None, None, None, None)
     assert part(found, "model", "input_tokens", "output_tokens", "cost", "outcome") == ("small", 120, 15, "0.0000001", None)
     assert found["queued_at"] == NOW
+
+
+def test_a_paused_task_says_what_it_waits_for_and_has_no_deadline() -> None:
+    paused = TaskPaused(**FIRST, effect_id="eff-1", reason="the mail may have been sent", usage=USAGE, paused_at=ENDED_AT)
+    found = row(ASSIGNED, STARTED, paused)
+    assert part(found, "status", "attempt", "reason", "error_type") == ("paused", 1, "the mail may have been sent", None)
+    assert part(found, "agent_id", "started_at", "deadline_at", "model") == ("agent-1", STARTED_AT, None, "small")
+    resumed = FAILED_ONCE.model_copy(update={"reason": "its effects are settled", "error_type": None, "usage": None})
+    found = row(ASSIGNED, STARTED, paused, resumed)
+    assert part(found, "status", "attempt", "agent_id", "model") == ("queued", 2, None, "small")
 
 
 def test_a_success_after_a_failed_attempt_leaves_no_reason() -> None:

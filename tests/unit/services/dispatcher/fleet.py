@@ -10,7 +10,7 @@ from contracts.agents.events import AgentCreated
 from contracts.agents.values import AgentStatus, Capability
 from contracts.ids import AgentId, TaskId, TenantId
 from contracts.requests.values import Priority
-from contracts.tasks.events import TaskAssigned, TaskCancelled, TaskCompleted, TaskQueued, TaskReassigned
+from contracts.tasks.events import TaskAssigned, TaskCancelled, TaskCompleted, TaskPaused, TaskQueued, TaskReassigned
 from contracts.tasks.values import Requirement, RoutingStrategy, TaskOutcome
 from services.dispatcher.directory import AgentSnapshot, Need, requirements_of
 
@@ -97,6 +97,11 @@ def reassigned(
     return TaskReassigned(
         **_task(task_id, tenant), **rest, agent_id=AgentId(agent_id), attempt=attempt, reason="lost", reassigned_at=MOMENT
     )
+
+
+def paused(task_id: str, agent_id: str, attempt: int = 1, tenant: str = TENANT) -> TaskPaused:
+    held = {"agent_id": AgentId(agent_id), "attempt": attempt}
+    return TaskPaused(**_task(task_id, tenant), **held, effect_id="eff-1", reason="may have happened", paused_at=MOMENT)
 
 
 def cancelled(task_id: str, tenant: str = TENANT) -> TaskCancelled:

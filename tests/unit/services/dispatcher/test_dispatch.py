@@ -29,6 +29,7 @@ from tests.unit.services.dispatcher.fleet import (
     cancelled,
     capabilities,
     completed,
+    paused,
     queued,
     reassigned,
 )
@@ -371,3 +372,17 @@ def test_a_task_that_ended_before_anybody_looked_is_nobodys() -> None:
     dispatcher.apply_task(assigned("task", "a"), 2, 0.0)
     dispatcher.apply_task(completed("task"), 3, 0.0)
     assert dispatcher.take_stranded() == []
+
+
+def test_a_paused_task_takes_no_slot_and_is_given_again_when_it_is_queued_again() -> None:
+    dispatcher = dispatcher_with((A, 1))
+    put(dispatcher, "t-1", "t-2")
+    assert given_out(dispatcher) == [("t-1", A, 1)]
+    dispatcher.apply_task(assigned("t-1", A), 2, 0.0)
+    dispatcher.apply_task(paused("t-1", A), 3, 0.0)
+    assert given_out(dispatcher, 1.0) == [("t-2", A, 1)]
+    dispatcher.apply_task(completed("t-2"), 2, 0.0)
+    assert given_out(dispatcher, 2.0) == []
+    dispatcher.apply_task(reassigned("t-1", A), 4, 2.0)
+    assert given_out(dispatcher, 3.0) == [("t-1", A, 2)]
+    assert not dispatcher.apply_task(paused("t-1", A), 3, 4.0), "a late fact pauses nothing"

@@ -7,12 +7,13 @@ import pytest
 
 from contracts.message import Command
 from contracts.requests.commands import EscalateApproval, ExpireApproval, RemindApproval, ReviewRequest
-from contracts.tasks.commands import ReassignTask, TimeOutTask
+from contracts.tasks.commands import ReassignTask, ResumeTask, TimeOutTask
 from infra.process_managers.base import COMMAND_IDS
 from projections.deadlines.projection import DEADLINES
 from projections.deadlines.queries import DueDeadline, LeftRun
 from projections.reviews.queries import OutdatedRequest
-from services.scheduler.due import COMMANDS, commands_of, envelope, reassignments, reviews
+from projections.tasks.queries import PausedTask
+from services.scheduler.due import COMMANDS, commands_of, envelope, reassignments, resumptions, reviews
 
 DUE_AT = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 
@@ -54,6 +55,13 @@ def test_a_left_run_is_reassigned_once_for_each_attempt() -> None:
     first, second = reassignments([LeftRun("task-1", "acme", 1), LeftRun("task-1", "acme", 2)])
     assert isinstance(first.command, ReassignTask)
     assert (first.command.attempt, first.command_id != second.command_id) == (1, True)
+
+
+def test_a_paused_task_is_queued_again_once_for_each_attempt() -> None:
+    first, second = resumptions([PausedTask("task-1", "acme", 1), PausedTask("task-1", "acme", 2)])
+    assert isinstance(first.command, ResumeTask)
+    assert (first.command.attempt, first.command_id != second.command_id) == (1, True)
+    assert first.command_id != next(reassignments([LeftRun("task-1", "acme", 1)])).command_id
 
 
 def test_a_request_is_looked_at_again_once_for_each_change_of_its_customer() -> None:

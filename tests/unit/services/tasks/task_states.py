@@ -7,7 +7,18 @@ import pytest
 
 from contracts.errors import DomainError
 from contracts.message import Command
-from contracts.tasks.commands import AssignTask, CancelTask, CompleteTask, FailTask, ReassignTask, RequestTask, StartTask, TimeOutTask
+from contracts.tasks.commands import (
+    AssignTask,
+    CancelTask,
+    CompleteTask,
+    FailTask,
+    PauseTask,
+    ReassignTask,
+    RequestTask,
+    ResumeTask,
+    StartTask,
+    TimeOutTask,
+)
 from contracts.tasks.events import TaskEvent
 from contracts.tasks.values import ModelUsage
 from infra.runtime.base import DecisionContext
@@ -35,12 +46,15 @@ START = StartTask(**ATTEMPT)
 COMPLETE = CompleteTask(**ATTEMPT, result={"category": "billing"}, usage=USAGE, duration_ms=12)
 FAIL = FailTask(**ATTEMPT, error_type="ModelUnavailable", reason="the model does not answer", usage=USAGE)
 FAIL_FOR_GOOD = FAIL.model_copy(update={"final": True})
+PAUSE = PauseTask(**ATTEMPT, effect_id="eff-1", reason="the effect mail may have happened", usage=USAGE)
+RESUME = ResumeTask(**TASK, attempt=1, reason="its effects are settled")
 TIME_OUT = TimeOutTask(**TASK, due_at=DEADLINE)
 REASSIGN = ReassignTask(**TASK, attempt=1, reason="the host is lost")
 CANCEL = CancelTask(**TASK, reason="withdrawn")
 
 SECOND: dict[str, Any] = {"attempt": 2}
 ASSIGN_2, START_2, COMPLETE_2, FAIL_2, REASSIGN_2 = (each.model_copy(update=SECOND) for each in (ASSIGN, START, COMPLETE, FAIL, REASSIGN))
+PAUSE_2, RESUME_2 = (each.model_copy(update=SECOND) for each in (PAUSE, RESUME))
 
 PATHS: dict[str, list[Command]] = {
     "absent": [],
@@ -48,14 +62,18 @@ PATHS: dict[str, list[Command]] = {
     "assigned": [REQUEST, ASSIGN],
     "running": [REQUEST, ASSIGN, START],
     "queued again": [REQUEST, ASSIGN, START, FAIL],
+    "paused": [REQUEST, ASSIGN, START, PAUSE],
+    "resumed": [REQUEST, ASSIGN, START, PAUSE, RESUME],
     "assigned last": [REQUEST, ASSIGN, START, FAIL, ASSIGN_2],
     "running last": [REQUEST, ASSIGN, START, FAIL, ASSIGN_2, START_2],
+    "paused last": [REQUEST, ASSIGN, START, FAIL, ASSIGN_2, START_2, PAUSE_2],
     "succeeded": [REQUEST, ASSIGN, START, COMPLETE],
     "failed": [REQUEST, ASSIGN, START, FAIL_FOR_GOOD],
     "given up": [REQUEST, ASSIGN, FAIL, ASSIGN_2, FAIL_2],
     "timed out": [REQUEST, ASSIGN, FAIL, ASSIGN_2, TIME_OUT],
     "cancelled": [REQUEST, ASSIGN, START, CANCEL],
     "cancelled waiting": [REQUEST, CANCEL],
+    "cancelled paused": [REQUEST, ASSIGN, PAUSE, CANCEL],
 }
 """The limit is two attempts, so that `last` is the second."""
 

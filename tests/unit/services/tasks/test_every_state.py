@@ -17,9 +17,13 @@ from tests.unit.services.tasks.task_states import (
     FAIL_2,
     FAIL_FOR_GOOD,
     PATHS,
+    PAUSE,
+    PAUSE_2,
     REASSIGN,
     REASSIGN_2,
     REQUEST,
+    RESUME,
+    RESUME_2,
     START,
     START_2,
     TIME_OUT,
@@ -41,6 +45,10 @@ COLUMNS: dict[str, Command] = {
     "fail 1": FAIL,
     "fail 2": FAIL_2,
     "fail 1 for good": FAIL_FOR_GOOD,
+    "pause 1": PAUSE,
+    "pause 2": PAUSE_2,
+    "resume 1": RESUME,
+    "resume 2": RESUME_2,
     "time out": TIME_OUT,
     "reassign 1": REASSIGN,
     "reassign 2": REASSIGN_2,
@@ -53,30 +61,35 @@ WORDS = {
     "agent": "not_assigned_to_agent",
     "stale": "STALE_ATTEMPT",
     "-": "-",
-    "Queued": "TaskQueued",
-    "Assigned": "TaskAssigned",
-    "Started": "TaskStarted",
+    "Queue": "TaskQueued",
+    "Assign": "TaskAssigned",
+    "Start": "TaskStarted",
     "Again": "TaskReassigned",
     "Done": "TaskCompleted",
-    "Late+Again": "TaskTimedOut TaskReassigned",
-    "Late+Done": "TaskTimedOut TaskCompleted",
-    "Stop+Done": "TaskCancelled TaskCompleted",
+    "Pause": "TaskPaused",
+    "L+Again": "TaskTimedOut TaskReassigned",
+    "L+Done": "TaskTimedOut TaskCompleted",
+    "S+Done": "TaskCancelled TaskCompleted",
 }
 TABLE = """
-state             | req    other  assign1  assign2  start1  start2  compl1 compl2 fail1 fail2 final1 time_out   reas1 reas2 cancel
-absent            | Queued Queued gone     gone     gone    gone    gone   gone   gone  gone  gone   gone       gone  gone  gone
-queued            | -      used   Assigned stale    agent   stale   agent  stale  agent stale agent  -          -     stale Stop+Done
-assigned          | -      used   wait     stale    Started stale   Done   stale  Again stale Done   Late+Again Again stale Stop+Done
-running           | -      used   wait     stale    -       stale   Done   stale  Again stale Done   Late+Again Again stale Stop+Done
-queued again      | -      used   stale    Assigned stale   agent   stale  agent  stale agent stale  -          stale -     Stop+Done
-assigned last     | -      used   stale    wait     stale   Started stale  Done   stale Done  stale  Late+Done  stale Done  Stop+Done
-running last      | -      used   stale    wait     stale   -       stale  Done   stale Done  stale  Late+Done  stale Done  Stop+Done
-succeeded         | -      used   wait     stale    stale   stale   -      stale  stale stale stale  -          stale stale -
-failed            | -      used   wait     stale    stale   stale   stale  stale  -     stale -      -          stale stale -
-given up          | -      used   stale    wait     stale   stale   stale  stale  stale -     stale  -          stale stale -
-timed out         | -      used   stale    wait     stale   stale   stale  stale  stale stale stale  -          stale stale -
-cancelled         | -      used   wait     stale    stale   stale   stale  stale  -     stale -      -          stale stale -
-cancelled waiting | -      used   wait     stale    agent   stale   agent  stale  agent stale agent  -          stale stale -
+state             | req   other asg1   asg2   sta1  sta2  com1  com2  fai1  fai2  fin1  pau1  pau2  res1  res2  late    rea1  rea2  cancel
+absent            | Queue Queue gone   gone   gone  gone  gone  gone  gone  gone  gone  gone  gone  gone  gone  gone    gone  gone  gone
+queued            | -     used  Assign stale  agent stale agent stale agent stale agent agent stale -     stale -       -     stale S+Done
+assigned          | -     used  wait   stale  Start stale Done  stale Again stale Done  Pause stale -     stale L+Again Again stale S+Done
+running           | -     used  wait   stale  -     stale Done  stale Again stale Done  Pause stale -     stale L+Again Again stale S+Done
+queued again      | -     used  stale  Assign stale agent stale agent stale agent stale stale agent stale -     -       stale -     S+Done
+paused            | -     used  wait   stale  stale stale stale stale stale stale stale -     stale Again stale -       -     stale S+Done
+resumed           | -     used  stale  Assign stale agent stale agent stale agent stale stale agent stale -     -       stale -     S+Done
+assigned last     | -     used  stale  wait   stale Start stale Done  stale Done  stale stale Pause stale -     L+Done  stale Done  S+Done
+running last      | -     used  stale  wait   stale -     stale Done  stale Done  stale stale Pause stale -     L+Done  stale Done  S+Done
+paused last       | -     used  stale  wait   stale stale stale stale stale stale stale stale -     stale Again -       stale -     S+Done
+succeeded         | -     used  wait   stale  stale stale -     stale stale stale stale stale stale stale stale -       stale stale -
+failed            | -     used  wait   stale  stale stale stale stale -     stale -     stale stale stale stale -       stale stale -
+given up          | -     used  stale  wait   stale stale stale stale stale -     stale stale stale stale stale -       stale stale -
+timed out         | -     used  stale  wait   stale stale stale stale stale stale stale stale stale stale stale -       stale stale -
+cancelled         | -     used  wait   stale  stale stale stale stale -     stale -     stale stale stale stale -       stale stale -
+cancelled waiting | -     used  wait   stale  agent stale agent stale agent stale agent agent stale stale stale -       stale stale -
+cancelled paused  | -     used  wait   stale  stale stale stale stale -     stale -     stale stale stale stale -       stale stale -
 """
 
 
@@ -118,18 +131,18 @@ def test_the_id_of_another_tenants_task_is_used_even_with_the_same_fields(state:
     assert answer(in_state(state), REQUEST.model_copy(update={"tenant_id": "other-tenant"})) == "task_must_not_exist"
 
 
-@pytest.mark.parametrize("command", [START, COMPLETE, FAIL, FAIL_FOR_GOOD])
-@pytest.mark.parametrize("state", ["queued", "assigned", "running", "succeeded", "failed", "cancelled", "cancelled waiting"])
+@pytest.mark.parametrize("command", [START, COMPLETE, FAIL, FAIL_FOR_GOOD, PAUSE])
+@pytest.mark.parametrize("state", ["queued", "assigned", "running", "paused", "succeeded", "failed", "cancelled", "cancelled waiting"])
 def test_another_agent_has_no_say_in_whatever_state(state: str, command: Command) -> None:
     assert answer(in_state(state), command.model_copy(update={"agent_id": "agent-2"})) == "not_assigned_to_agent"
 
 
-@pytest.mark.parametrize("command", [START, COMPLETE, FAIL, FAIL_FOR_GOOD])
+@pytest.mark.parametrize("command", [START, COMPLETE, FAIL, FAIL_FOR_GOOD, PAUSE])
 def test_another_attempt_is_stale_before_it_is_another_agents(command: Command) -> None:
     late = command.model_copy(update={"agent_id": "agent-2", "attempt": 1})
     assert answer(in_state("running last"), late) == "STALE_ATTEMPT"
 
 
-@pytest.mark.parametrize("command", [ASSIGN, START, COMPLETE, FAIL, REASSIGN])
+@pytest.mark.parametrize("command", [ASSIGN, START, COMPLETE, FAIL, PAUSE, RESUME, REASSIGN])
 def test_an_attempt_that_has_not_come_yet_is_as_stale_as_one_that_is_over(command: Command) -> None:
     assert answer(in_state("running"), command.model_copy(update={"attempt": 9})) == "STALE_ATTEMPT"

@@ -13,6 +13,7 @@ from contracts.tasks.events import (
     TaskAssigned,
     TaskCancelled,
     TaskCompleted,
+    TaskPaused,
     TaskQueued,
     TaskReassigned,
     TaskStarted,
@@ -31,9 +32,12 @@ from tests.unit.services.tasks.task_states import (
     FAIL_2,
     FAIL_FOR_GOOD,
     NOW,
+    PAUSE,
+    PAUSE_2,
     REASSIGN,
     REASSIGN_2,
     REQUEST,
+    RESUME,
     START,
     SUBJECT,
     TASK,
@@ -284,3 +288,33 @@ def test_a_task_that_timed_out_or_was_cancelled_holds_no_deadline_even_before_th
         task: Task = in_state("running")
         first, _ = decide(task, command)
         assert evolve(task, first).deadline_at is None
+
+
+# --- pauses -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pause_says_for_which_effect_and_the_task_waits_outside_the_queue() -> None:
+    facts = {"effect_id": "eff-1", "reason": PAUSE.reason, "usage": USAGE}
+    assert decide(in_state("running"), PAUSE) == (TaskPaused(**SUBJECT, agent_id="agent-1", attempt=1, **facts, paused_at=NOW),)
+    task = in_state("paused")
+    assert (task.status, task.attempt, task.pauses, task.deadline_at) == (TaskStatus.PAUSED, 1, 1, None)
+
+
+def test_a_settled_pause_queues_the_task_again_for_its_next_attempt() -> None:
+    assert decide(in_state("paused"), RESUME) == (again(reason=RESUME.reason),)
+    assert in_state("resumed").agent_id is None
+
+
+def test_what_ended_in_a_pause_costs_no_attempt() -> None:
+    third = {"attempt": 3}
+    task = given(REQUEST, ASSIGN, FAIL, ASSIGN_2, PAUSE_2, RESUME.model_copy(update={"attempt": 2}), ASSIGN.model_copy(update=third))
+    assert answer(task, FAIL.model_copy(update=third)) == "TaskCompleted", "two attempts counted: it is given up"
+    task = given(REQUEST, ASSIGN, PAUSE, RESUME, ASSIGN_2)
+    assert answer(task, FAIL_2) == "TaskReassigned", "one attempt counted: another one follows"
+
+
+def test_an_agent_that_is_paused_for_ever_is_given_up() -> None:
+    task = in_state("running").model_copy(update={"pauses": 100})
+    (gone,) = decide(task, PAUSE)
+    assert isinstance(gone, TaskCompleted)
+    assert (gone.outcome, gone.reason) == (TaskOutcome.FAILURE, "given_up")

@@ -9,8 +9,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from contracts.envelope import Metadata, decode_stored, encode_stored
 from contracts.errors import BusinessRuleViolation, ResourceNotFound
 from contracts.message import Command
-from contracts.tasks.commands import AssignTask, CancelTask, CompleteTask, FailTask, ReassignTask, RequestTask, StartTask, TimeOutTask
-from contracts.tasks.events import EVENTS, TaskAssigned, TaskCompleted, TaskEvent, TaskReassigned
+from contracts.tasks.commands import (
+    AssignTask,
+    CancelTask,
+    CompleteTask,
+    FailTask,
+    PauseTask,
+    ReassignTask,
+    RequestTask,
+    ResumeTask,
+    StartTask,
+    TimeOutTask,
+)
+from contracts.tasks.events import EVENTS, TaskAssigned, TaskCompleted, TaskEvent, TaskPaused, TaskReassigned
 from contracts.tasks.values import TaskOutcome, TaskStatus
 from infra.runtime.base import DecisionContext
 from services.tasks.domain import Task, evolve
@@ -26,8 +37,9 @@ CLASSES = {each.type_name: each for each in EVENTS}
 HELD = (TaskStatus.ASSIGNED, TaskStatus.RUNNING)
 NEXT = {
     TaskStatus.QUEUED: {TaskStatus.ASSIGNED, TaskStatus.DONE},
-    TaskStatus.ASSIGNED: {TaskStatus.RUNNING, TaskStatus.QUEUED, TaskStatus.DONE},
-    TaskStatus.RUNNING: {TaskStatus.QUEUED, TaskStatus.DONE},
+    TaskStatus.ASSIGNED: {TaskStatus.RUNNING, TaskStatus.QUEUED, TaskStatus.PAUSED, TaskStatus.DONE},
+    TaskStatus.RUNNING: {TaskStatus.QUEUED, TaskStatus.PAUSED, TaskStatus.DONE},
+    TaskStatus.PAUSED: {TaskStatus.QUEUED, TaskStatus.DONE},
 }
 
 
@@ -100,6 +112,15 @@ class TaskMachine(RuleBasedStateMachine):
         fields = {"error_type": "Unavailable", "reason": "no answer", "final": final}
         self.send(FailTask(tenant_id=tenant, task_id="task-1", agent_id=agent, attempt=self.attempt(beside), **fields))
 
+    @rule(tenant=TENANTS, agent=AGENTS, beside=ATTEMPTS_BESIDE)
+    def pause(self, tenant: str, agent: str, beside: int) -> None:
+        fields = {"effect_id": "eff-1", "reason": "it may have happened"}
+        self.send(PauseTask(tenant_id=tenant, task_id="task-1", agent_id=agent, attempt=self.attempt(beside), **fields))
+
+    @rule(tenant=TENANTS, beside=ATTEMPTS_BESIDE)
+    def resume(self, tenant: str, beside: int) -> None:
+        self.send(ResumeTask(tenant_id=tenant, task_id="task-1", attempt=self.attempt(beside), reason="settled"))
+
     @rule(tenant=TENANTS, beside=BESIDE_DEADLINE)
     def time_out(self, tenant: str, beside: timedelta) -> None:
         assigned = [event.deadline_at for event in self.events if isinstance(event, TaskAssigned)]
@@ -137,7 +158,8 @@ class TaskMachine(RuleBasedStateMachine):
     def attempts_never_exceed_the_limit_and_each_is_assigned_once(self) -> None:
         attempts = [event.attempt for event in self.events if isinstance(event, TaskAssigned)]
         assert attempts == list(range(1, len(attempts) + 1))
-        assert len(attempts) <= self.limit
+        pauses = sum(isinstance(event, TaskPaused) for event in self.events)
+        assert len(attempts) - pauses <= self.limit, "what ended in a pause costs no attempt"
 
     @invariant()
     def the_task_ends_once_and_with_it_its_stream(self) -> None:
