@@ -16,6 +16,7 @@ from contracts.requests.commands import (
     TriageRequest,
     UpdateRequest,
 )
+from contracts.requests.values import RequestStatus
 from infra.postgres.base import QueryPort
 from infra.runtime.base import ReferenceData
 from projections.request_reference.queries import CustomerOfTenant, Known, known
@@ -35,10 +36,19 @@ def reference_data(*, tenants_must_exist: bool) -> ReferenceData:
 
 def customer_and_tenant(request: Request | None, command: Command) -> CustomerOfTenant | None:
     """Whose customer it is: told by the request, or by the command that creates it."""
+    if request is not None and not _asks_the_policies(request, command):
+        return None
     source = request or command
     if isinstance(source, (Request, CreateRequest)):
         return CustomerOfTenant(source.tenant_id, source.customer_id)
     return None  # there is no such request
+
+
+def _asks_the_policies(request: Request, command: Command) -> bool:
+    """What is approved, or needs no approval, ends by the state alone; an approval is judged by what was written when it was asked for."""
+    if isinstance(command, CompleteRequest):
+        return request.status is RequestStatus.IN_PROGRESS and not request.approval_not_required
+    return not isinstance(command, ApproveRequest) or request.status is RequestStatus.PENDING
 
 
 async def read(database: QueryPort, keys: Collection[Hashable]) -> Mapping[Hashable, Any]:

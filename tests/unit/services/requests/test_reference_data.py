@@ -16,6 +16,7 @@ from services.requests.domain import evolve
 from services.requests.handlers import create_request
 from services.requests.reference import NOTHING_KNOWN, RequestReference
 from services.requests.reference_data import customer_and_tenant, reference_data
+from tests.unit.services.requests.request_states import APPROVE, COMPLETE, TRIAGE, request_in
 
 COMMAND = CreateRequest.model_validate(
     {"tenant_id": "acme", "request_id": "req-1", "customer_id": "cust-0042", "message": "My invoice is wrong"}
@@ -47,6 +48,23 @@ def test_for_whom_is_told_by_the_request_or_by_the_command_that_creates_it() -> 
     (created,) = create_request(None, COMMAND, CONTEXT)
     assert customer_and_tenant(evolve(None, created), DELETE) == ASKED
     assert customer_and_tenant(None, DELETE) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "completing", "approving"),
+    [
+        ("pending", False, True),
+        ("researching", True, False),
+        ("resolving", False, False),
+        ("awaiting", False, False),
+        ("approved", False, False),
+    ],
+)
+def test_what_is_decided_already_asks_for_nothing(state: str, completing: bool, approving: bool) -> None:
+    request = request_in(state)
+    assert (customer_and_tenant(request, COMPLETE) is not None) is completing
+    assert (customer_and_tenant(request, APPROVE) is not None) is approving
+    assert customer_and_tenant(request, TRIAGE) is not None
 
 
 def test_an_unknown_tenant_is_refused_where_it_was_asked_for() -> None:
