@@ -151,6 +151,13 @@ class MeshSettings(BaseSettings):
     payments_token: SecretStr | None = Field(None, description="The bearer token of the payment service.")
     payments_timeout_seconds: float = Field(10.0, gt=0, le=600, description="How long one request to the payment service may take.")
 
+    outage_patience_seconds: float = Field(
+        120.0,
+        ge=0,
+        le=3_600,
+        description="How long a run waits for a model or payment service that is away, before its attempt fails; 0: not at all.",
+    )
+
     trace_sample_ratio: float = Field(
         0.1, ge=0.0, le=1.0, description="The share of new traces that is recorded; a trace that its sender sampled always is."
     )

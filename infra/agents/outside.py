@@ -59,4 +59,12 @@ def _payments(settings: MeshSettings, telemetry: Telemetry, client: httpx2.Async
         return None
     from infra.payments.http import HttpPayments
 
-    return HttpPayments(settings.payments_url, settings.payments_token, settings.payments_timeout_seconds, telemetry.metrics, client, owner)
+    return HttpPayments(
+        settings.payments_url,
+        settings.payments_token,
+        settings.payments_timeout_seconds,
+        telemetry.metrics,
+        client,
+        owner,
+        settings.outage_patience_seconds,
+    )

@@ -8,10 +8,10 @@ What comes back is a valid `Triage`, whatever the model said on the way to it; e
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from functools import lru_cache
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast, overload
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -92,10 +92,10 @@ class Question(Generic[Output]):
     output_type: type[Output]
     tools: Sequence[Tool] = ()
 
-    @cached_property
+    @property
     def adapter(self) -> TypeAdapter[Output]:
         """Reads and writes answers."""
-        return TypeAdapter(self.output_type)
+        return _adapter(cast(Hashable, self.output_type))  # mypy takes no type variable for hashable
 
     @property
     def text(self) -> str:
@@ -116,6 +116,12 @@ class Question(Generic[Output]):
             "output": self.adapter.json_schema(),
             "tools": [f"{tool.__name__}: {tool.__doc__}" for tool in self.tools],
         }
+
+
+@lru_cache(maxsize=256)
+def _adapter(output_type: Any) -> TypeAdapter[Any]:
+    """Made once per type: a fleet that works by rules asks hundreds of times a second."""
+    return TypeAdapter(output_type)
 
 
 class Answered(NamedTuple):
@@ -160,6 +166,14 @@ class Model(Protocol):
         Raises ModelError, and what effects raise.
         """
         ...
+
+
+@overload
+def added(first: ModelUsage | None, second: ModelUsage) -> ModelUsage: ...
+
+
+@overload
+def added(first: ModelUsage | None, second: ModelUsage | None) -> ModelUsage | None: ...
 
 
 def added(first: ModelUsage | None, second: ModelUsage | None) -> ModelUsage | None:

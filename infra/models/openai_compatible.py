@@ -2,7 +2,7 @@
 
 Each request to the endpoint passes bulkhead, breaker, retry and time limit, from the outside in, so that a question which takes several
 requests (a tool, an answer to mend) repeats only the one that failed. A fallback model has its own circuit, and is asked when the first
-one cannot be reached or its circuit is open.
+one cannot be reached or its circuit is open. Around the question lies patience: a run waits for a model that is away.
 """
 
 from __future__ import annotations
@@ -47,11 +47,13 @@ from infra.models.base import (
     ModelRefused,
     ModelUnavailable,
     Question,
+    added,
 )
 from infra.models.settings import ModelEndpoint
 from infra.resilience.bounded_retry import RetryPolicy
 from infra.resilience.breaker import BreakerPolicy
 from infra.resilience.bulkhead import BulkheadPolicy
+from infra.resilience.patience import Patience
 from infra.resilience.protection import Protection
 from infra.telemetry.telemetry import Telemetry
 
@@ -75,6 +77,7 @@ class OpenAICompatibleModel:
             input_tokens_limit=endpoint.input_tokens_limit,
             output_tokens_limit=endpoint.output_tokens_limit,
         )
+        self._patience = Patience(f"model.{owner}", endpoint.patience_seconds)
         # The client's own retries are off: ours are bounded, counted and told to the breaker.
         self._settings = ModelSettings(timeout=endpoint.timeout_seconds, max_retries=0)
         self._model: Model = _protected(endpoint, telemetry, client, f"model.{owner}")
@@ -84,6 +87,20 @@ class OpenAICompatibleModel:
 
     async def answer(self, question: Question[Any]) -> Answered:
         """See the port."""
+        spent: ModelUsage | None = None
+
+        async def once() -> Answered:
+            nonlocal spent
+            try:
+                return await self._asked(question)
+            except ModelError as error:
+                spent = error.usage = added(spent, error.usage)
+                raise
+
+        answered = await self._patience.call(once)
+        return answered._replace(usage=added(spent, answered.usage))
+
+    async def _asked(self, question: Question[Any]) -> Answered:
         agent: Agent[object, Any] = Agent(
             self._model,
             name=question.operation,

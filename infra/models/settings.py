@@ -22,7 +22,9 @@ class ModelEndpoint:
     timeout_seconds: float = 60.0
     concurrency: int = 20
     longest_asked_seconds: float = 30.0
-    """A Retry-After beyond this is not waited for: the attempt of the task fails, and another comes later."""
+    """A Retry-After beyond this is not waited for within a request, but only with patience."""
+    patience_seconds: float = 0.0
+    """How long a question waits for a model that is away, once the tries of a request are spent; 0: not at all."""
     fallback: ModelEndpoint | None = None
 
 
@@ -49,5 +51,6 @@ def _endpoint(settings: MeshSettings, url: str, name: str, key: SecretStr | None
         output_tokens_limit=settings.model_output_tokens_limit,
         timeout_seconds=settings.model_timeout_seconds,
         concurrency=settings.model_concurrency,
+        patience_seconds=settings.outage_patience_seconds,
         fallback=fallback,
     )

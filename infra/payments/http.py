@@ -21,6 +21,7 @@ from infra.errors import BulkheadFull, CallTimedOut, CircuitOpen, TransientError
 from infra.payments.base import PaymentRefused, PaymentsUnavailable, Receipt, RefundOrder, agreed
 from infra.resilience.bounded_retry import RetryPolicy
 from infra.resilience.breaker import BreakerPolicy
+from infra.resilience.patience import Patience
 from infra.resilience.protection import Protection
 from infra.telemetry.metrics import Metrics
 
@@ -29,15 +30,24 @@ NOT_FOUND = 404
 
 
 class HttpPayments:
-    """Promises as in `infra.payments.base.Payments`. A request is tried again after a transient failure: its key makes that harmless."""
+    """Promises as in `infra.payments.base.Payments`. A request is tried again after a transient failure: its key makes that harmless;
+    and a service that is away is waited for, `patience_seconds` long."""
 
     def __init__(
-        self, url: str, token: SecretStr | None, timeout_seconds: float, metrics: Metrics, client: httpx2.AsyncClient, owner: str
+        self,
+        url: str,
+        token: SecretStr | None,
+        timeout_seconds: float,
+        metrics: Metrics,
+        client: httpx2.AsyncClient,
+        owner: str,
+        patience_seconds: float = 0.0,
     ) -> None:
         self._url = url.rstrip("/")
         self._token = token
         self._timeout = timeout_seconds
         self._client = client
+        self._patience = Patience(f"payments.{owner}", patience_seconds)
         self._protection = Protection(
             f"payments.{owner}",
             metrics,
@@ -74,10 +84,13 @@ class HttpPayments:
                 raise PaymentsUnavailable(f"The payment service could not be reached: {type(error).__name__}.") from error
             return _receipt(response)
 
-        try:
-            return await self._protection.call(ask)
-        except (CallTimedOut, CircuitOpen, BulkheadFull) as error:
-            raise PaymentsUnavailable(str(error), getattr(error, "retry_after", None)) from error
+        async def protected() -> Receipt | None:
+            try:
+                return await self._protection.call(ask)
+            except (CallTimedOut, CircuitOpen, BulkheadFull) as error:
+                raise PaymentsUnavailable(str(error), getattr(error, "retry_after", None)) from error
+
+        return await self._patience.call(protected)
 
     def _authorised(self) -> dict[str, str]:
         return {} if self._token is None else {"Authorization": f"Bearer {self._token.get_secret_value()}"}

@@ -130,7 +130,12 @@ async def reached(mesh: Mesh, request_id: str, name: str) -> Any:
 
 def with_payments(settings: MeshSettings, server: PaymentServer) -> MeshSettings:
     return settings.model_copy(
-        update={"payments_url": server.url, "payments_token": SecretStr("secret-token"), "payments_timeout_seconds": 5.0}
+        update={
+            "payments_url": server.url,
+            "payments_token": SecretStr("secret-token"),
+            "payments_timeout_seconds": 5.0,
+            "outage_patience_seconds": 0.0,
+        }
     )
 
 
@@ -168,7 +173,7 @@ async def test_a_model_that_is_away_for_a_moment_costs_an_attempt_and_not_the_ta
     mesh_settings: MeshSettings, endpoint: ModelEndpoint
 ) -> None:
     endpoint.script = [failing(503)] * 3  # one attempt's retries
-    settings = mesh_settings.model_copy(update={"model_url": endpoint.url, "model_name": "our-own"})
+    settings = mesh_settings.model_copy(update={"model_url": endpoint.url, "model_name": "our-own", "outage_patience_seconds": 0.0})
     async with Mesh(settings) as mesh:
         await start(mesh, TriageAgent)
         done = await ended(mesh, await ask(mesh, TriageAgent, "req-1", {"message": "My invoice is wrong"}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -128,6 +130,14 @@ async def test_a_wait_that_is_too_long_fails_the_attempt_at_once_and_says_how_lo
     assert isinstance(error, ModelUnavailable)
     assert error.retry_after == 3600
     assert endpoint.calls == 1
+
+
+async def test_an_outage_is_waited_for_and_what_it_used_is_counted(endpoint: ModelEndpoint) -> None:
+    endpoint.script = [structured(OTHER_SHAPE, (40, 12)), *[failing(503)] * 3, structured(GOOD, (60, 12))]
+    async with asking(endpoint, patience_seconds=5.0) as asked:
+        answered = await asked.answer()
+    assert answered.output.category is Category.BILLING
+    assert (answered.usage.calls, answered.usage.input_tokens) == (2, 100)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
@@ -284,6 +294,24 @@ async def test_a_tool_is_called_with_what_the_model_said_and_its_answer_goes_bac
     told = next(tool["function"] for tool in endpoint.asked[0]["tools"] if tool["function"]["name"] == "invoice")
     assert told["description"] == "The state of an invoice."
     assert told["parameters"]["properties"]["number"]["description"] == "As printed on the invoice."
+
+
+async def test_no_more_requests_are_under_way_than_the_settings_allow(endpoint: ModelEndpoint) -> None:
+    under_way: list[int] = []
+    lock = threading.Lock()
+
+    def slow(asked: dict[str, Any]) -> Reply:
+        with lock:
+            under_way.append((under_way[-1] if under_way else 0) + 1)
+        time.sleep(0.05)
+        with lock:
+            under_way.append(under_way[-1] - 1)
+        return structured(GOOD)(asked)
+
+    endpoint.then = slow
+    async with asking(endpoint, concurrency=2) as asked:
+        await asyncio.gather(*(asked.answer() for _ in range(6)))
+    assert max(under_way) == 2
 
 
 async def test_questions_share_their_connections(endpoint: ModelEndpoint) -> None:
