@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import report
+from tests.benchmarks.agents import AGENT_STAGES
 from tests.benchmarks.arena import AnotherRun, Servers, servers
 from tests.benchmarks.children import ChildFailed
 from tests.benchmarks.latency import latency_round
@@ -26,6 +27,7 @@ QUICK_SECONDS, FULL_SECONDS = 6.0, 20.0
 QUICK_WORKFLOW_ROUNDS, FULL_WORKFLOW_ROUNDS = 3, 5
 CONTENDERS = ("product", "celery", "dbos")
 MILLION = 1_000_000
+ALL_STAGES = {**STAGES, **AGENT_STAGES}
 
 
 def say(message: str) -> None:
@@ -72,7 +74,7 @@ class Bench:
 
     def stage(self, name: str) -> None:
         """One of the benchmarks of a stage alone."""
-        work, quick, full = STAGES[name]
+        work, quick, full = ALL_STAGES[name]
         found: list[Stage] = work(self._servers, self._chosen.commands or (full if self._full else quick))
         self.results.setdefault("stages", []).extend(found)
         report.show_stages(found)
@@ -101,12 +103,12 @@ class Bench:
 
     def work(self, name: str) -> Callable[[], None]:
         """The benchmark of this name."""
-        if name in STAGES:
+        if name in ALL_STAGES:
             return partial(self.stage, name)
         return {"throughput": self.throughput, "latency": self.latency, "million": self.million, "workflow": self.workflow}[name]
 
 
-NAMES = ("throughput", "latency", *STAGES, "workflow")
+NAMES = ("throughput", "latency", *ALL_STAGES, "workflow")
 
 
 def chosen_names(chosen: argparse.Namespace) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from infra.runtime.projection_worker import ProjectionWorker
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
 from projections.requests.projection import REQUESTS
+from services.agents.worker import build as build_agents
 from services.relay.worker import build as build_relay
 from services.requests.worker import build as build_requests
 from tests.benchmarks.children import end_with_parent
@@ -22,10 +23,11 @@ def projection(model: ReadModel, settings: MeshSettings, telemetry: Telemetry) -
 
 
 def main() -> int:
-    """`requests`, `relay` or `projections`."""
+    """`requests`, `agents`, `relay` or `projections`."""
     end_with_parent()
     builders = {
         "requests": {"requests": build_requests},
+        "agents": {"agents": build_agents},
         "relay": {"relay": build_relay},
         # The raw pipeline has one read model too.
         "projections": {f"projections.{REQUESTS.name}": partial(projection, REQUESTS)},

@@ -1,0 +1,107 @@
+"""Agents in great number: registered over Kafka by the product's own worker, then known to a dispatcher; seconds and megabytes."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import uvloop
+
+from contracts.agents.commands import RegisterAgent
+from contracts.agents.values import Capability
+from contracts.envelope import Metadata, command_headers
+from contracts.ids import AgentId, TenantId
+from contracts.topics import commands_topic
+from infra.event_store.postgres import PostgresEventStore
+from infra.kafka.producer import OutgoingRecord, PagePublisher
+from infra.postgres.pool import Database
+from services.dispatcher.dispatch import Dispatcher
+from services.dispatcher.feed import AGENTS, TASKS, Feed
+from tests.benchmarks.arena import Arena, Servers
+from tests.benchmarks.measure import used
+from tests.benchmarks.pipelines import running
+from tests.benchmarks.stages import PATIENCE, POLL_SECONDS, Stage
+
+MEGABYTE = 1024 * 1024
+PAGE = 2_000
+SKILLS = 40
+KINDS = ("triage", "research", "resolution")
+
+
+def registrations(prefix: str, count: int) -> Iterator[OutgoingRecord]:
+    """RegisterAgent of `count` agents of three kinds, with some hundred sets of capabilities."""
+    for number in range(count):
+        agent_id = str(UUID(int=number + (1 << 120), version=4))
+        names = {f"skill-{number % SKILLS}", f"skill-{number * 7 % SKILLS}", "text"}
+        command = RegisterAgent(
+            tenant_id=TenantId(f"tenant-{number % 20}"),
+            agent_id=AgentId(agent_id),
+            name=f"Agent {number}",
+            kind=KINDS[number % len(KINDS)],
+            capabilities=tuple(Capability(name=name, level=1 + number % 5) for name in sorted(names)),
+            limit=4,
+        )
+        metadata = Metadata(
+            agent_id, command.type_name, "/benchmark", agent_id, "2026-01-01T00:00:00Z", command.tenant_id, "system", "benchmark",
+            agent_id, agent_id,
+        )  # fmt: skip
+        yield OutgoingRecord(prefix + commands_topic(AGENTS), agent_id.encode(), command.to_json(), command_headers(metadata))
+
+
+def ten_thousand(servers: Servers, count: int) -> list[Stage]:
+    """From the first command published to the last event stored; then a dispatcher reads the log: its time, and what it holds."""
+    with Arena(servers, "agents") as arena:
+        with running("product", arena, AGENTS):
+            registered = _registered(arena, count)
+        return [registered, uvloop.run(_known(arena, count))]
+
+
+def _registered(arena: Arena, count: int) -> Stage:
+    records = list(registrations(arena.prefix, count))
+    before, started = arena.meter.snapshot(), time.monotonic()
+    uvloop.run(_publish(arena, records))
+    published = time.monotonic() - started
+    with arena.connect() as connection:
+        while (row := connection.execute("SELECT position FROM agents.log_head").fetchone()) is None or int(str(row[0])) < count:
+            if time.monotonic() - started > PATIENCE:
+                raise RuntimeError(f"{row} of {count} agents after {PATIENCE:.0f} s")
+            arena.children.check()
+            time.sleep(POLL_SECONDS)
+    seconds, spent = time.monotonic() - started, used(before, arena.meter.snapshot())
+    postgres = spent.get("postgres", 0.0) * 1e6 / count
+    return Stage("agents registered over Kafka", count, seconds, spent[AGENTS] * 1e6 / count, postgres, {"published_seconds": published})
+
+
+async def _publish(arena: Arena, records: list[OutgoingRecord]) -> None:
+    publisher = PagePublisher(arena.settings, arena.bootstrap, "benchmark-agents")
+    try:
+        for start in range(0, len(records), PAGE):
+            await publisher.publish(records[start : start + PAGE])
+    finally:
+        await publisher.close()
+
+
+async def _known(arena: Arena, count: int) -> Stage:
+    database = Database(arena.settings, arena.dsn, name="bench")
+    await database.open()
+    try:
+        stores = {context: PostgresEventStore(database, context) for context in (AGENTS, TASKS)}
+        before, cpu, started = arena.meter.snapshot(), time.process_time(), time.monotonic()
+        await Feed(stores, Dispatcher(), PAGE).read_new(look_first=False)
+        seconds, client = time.monotonic() - started, (time.process_time() - cpu) * 1e6 / count
+        postgres = used(before, arena.meter.snapshot()).get("postgres", 0.0) * 1e6 / count
+        tracemalloc.start()
+        dispatcher = Dispatcher()
+        await Feed(stores, dispatcher, PAGE).read_new(look_first=False)
+        held = tracemalloc.get_traced_memory()[0] / MEGABYTE
+        tracemalloc.stop()
+        if len(dispatcher.directory) != count:
+            raise RuntimeError(f"the directory knows {len(dispatcher.directory)} of {count} agents")
+        return Stage("a dispatcher reads the agents", count, seconds, client, postgres, {"held_mb": held})
+    finally:
+        await database.close()
+
+
+AGENT_STAGES: dict[str, tuple[Callable[[Servers, int], list[Stage]], int, int]] = {"agents": (ten_thousand, 10_000, 10_000)}
