@@ -1,11 +1,12 @@
-"""Questions about agents and their answers, from the read model; all that CLI and gateway may import of it. Every query that answers
-agents is of one tenant."""
+"""Questions about agents and their answers, from the read model; all that services may import of it. Every query that answers agents is
+of one tenant; only the dispatcher's own question is of all."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,6 +19,36 @@ version, position"""
 LISTING = Listing("read_agents.agents", COLUMNS, id="agent_id", time="created_at")
 BUSY = "busy"
 """Shown of an available agent without a free slot; never stored (AGT-10a)."""
+
+REACHED = b"""
+SELECT CASE WHEN count(*) = %(partitions)s THEN min(position) ELSE 0 END FROM mesh.checkpoints
+WHERE projection = 'agents' AND topic = %(topic)s
+"""
+PARKED = b"SELECT DISTINCT aggregate_id FROM mesh.parked_events WHERE projection = 'agents'"
+IN_SERVICE = b"""
+SELECT agent_id, tenant_id, kind, capabilities::text, task_limit, status, version FROM read_agents.agents
+WHERE status <> 'terminated' OR agent_id = ANY (%(also)s::text[])
+"""
+
+
+class KnownAgent(NamedTuple):
+    """What the dispatcher wants to know of an agent."""
+
+    agent_id: str
+    tenant_id: str
+    kind: str
+    capabilities: dict[str, int]
+    limit: int
+    status: AgentStatus
+    version: int
+
+
+class KnownAgents(NamedTuple):
+    """Agents in service, a position of the log up to which their read model was complete, and those whose rows are old."""
+
+    position: int
+    agents: list[KnownAgent]
+    parked: list[str]
 
 
 class GetAgent(BaseModel):
@@ -78,6 +109,23 @@ async def list_agents(port: QueryPort, query: ListAgents) -> list[AgentView]:
     """A page of agents."""
     wanted = {"status": query.status, "kind": query.kind}
     return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, **wanted)]
+
+
+async def known_agents(port: QueryPort, topic: str, partitions: int, also: Sequence[str]) -> KnownAgents:
+    """The agents of all tenants that are not terminated, and those with the ids `also`, whatever became of them.
+
+    Position 0 where the read model does not follow every partition of its topic yet. The position is read first: rows may be newer.
+    """
+    ((position,),) = await port.fetch(REACHED, {"topic": topic, "partitions": partitions})
+    parked = [str(row[0]) for row in await port.fetch(PARKED, {})]
+    rows = await port.fetch(IN_SERVICE, {"also": list(also)})
+    return KnownAgents(int(position), [_known(row) for row in rows], parked)
+
+
+def _known(row: Any) -> KnownAgent:
+    agent_id, tenant_id, kind, capabilities, limit, status, version = row
+    levels = {each["name"]: each["level"] for each in json.loads(capabilities)}
+    return KnownAgent(agent_id, tenant_id, kind, levels, limit, AgentStatus(status), version)
 
 
 async def agent_version(port: QueryPort, agent_id: str) -> int:

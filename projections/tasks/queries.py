@@ -1,5 +1,5 @@
-"""Questions about tasks and their answers, from the read model; all that CLI and gateway may import of it. Every query that answers
-tasks is of one tenant."""
+"""Questions about tasks and their answers, from the read model; all that services may import of it. Every query that answers tasks is of
+one tenant; only the dispatcher's own question is of all."""
 
 from __future__ import annotations
 
@@ -31,6 +31,25 @@ SELECT t.task_id, t.tenant_id, t.attempt FROM read_tasks.tasks t
 WHERE t.status = 'paused' AND NOT EXISTS (SELECT FROM mesh.effects e WHERE e.task_id = t.task_id AND e.status = 'waiting')
 LIMIT %(limit)s
 """
+
+# One statement sees one moment: rows and checkpoints belong together.
+OPEN_TASKS = b"""
+SELECT (SELECT CASE WHEN count(*) = %(partitions)s THEN min(position) ELSE 0 END FROM mesh.checkpoints
+        WHERE projection = 'tasks' AND topic = %(topic)s),
+       ARRAY(SELECT task_id FROM read_tasks.tasks WHERE status = 'queued'
+             UNION SELECT task_id FROM read_tasks.tasks WHERE status IN ('assigned', 'running')
+             UNION SELECT aggregate_id FROM mesh.parked_events WHERE projection = 'tasks')
+"""
+
+
+class OpenTasks(NamedTuple):
+    """Tasks that were not over at some moment, and a position of the log up to which their read model was complete then.
+
+    A task that is missing here was over, or has events above the position. Parked ones are among them, since their rows are old.
+    """
+
+    position: int
+    task_ids: list[str]
 
 
 class GetTask(BaseModel):
@@ -130,6 +149,12 @@ async def oldest_waiting(port: QueryPort, tenant_id: str) -> list[WaitingTask]:
 async def settled_pauses(port: QueryPort, limit: int) -> list[PausedTask]:
     """Paused tasks of all tenants, none of whose effects waits for a person any more."""
     return [PausedTask(*row) for row in await port.fetch(SETTLED_PAUSES, {"limit": limit})]
+
+
+async def open_tasks(port: QueryPort, topic: str, partitions: int) -> OpenTasks:
+    """The open tasks of all tenants; position 0 where the read model does not follow every partition of its topic yet."""
+    ((position, task_ids),) = await port.fetch(OPEN_TASKS, {"topic": topic, "partitions": partitions})
+    return OpenTasks(int(position), list(task_ids))
 
 
 async def task_version(port: QueryPort, task_id: str) -> int:

@@ -352,6 +352,10 @@ class Directory:
                 counts[tenant_id, BUSY if full else agent.status.value] += 1
         return counts
 
+    def unknown(self) -> list[AgentId]:
+        """The agents that hold tasks and of which nothing else is known. Reads every agent."""
+        return [agent_id for (_, agent_id), agent in self._agents.items() if not agent.version]
+
     # --- who waits ---------------------------------------------------------------------------------------------------
 
     def watch(self, need: Need) -> None:

@@ -42,22 +42,6 @@ class Assignment(NamedTuple):
     tenant_id: TenantId
 
 
-class TaskSnapshot(NamedTuple):
-    """An open task as a read model holds it; waiting when it has no agent."""
-
-    task_id: TaskId
-    tenant_id: TenantId
-    kind: str
-    requirements: Iterable[tuple[str, int]]
-    priority: Priority
-    strategy: RoutingStrategy
-    attempt: int
-    version: int
-    since: float
-    """When it began to wait, in the dispatcher's monotonic seconds: now, minus how long it has waited by the clock of the read model."""
-    agent_id: AgentId | None = None
-
-
 class _Stage(Enum):
     WAITING = auto()
     PAUSED = auto()
@@ -137,20 +121,11 @@ class Dispatcher:
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
-    def restore(self, agents: Iterable[AgentSnapshot], tasks: Iterable[TaskSnapshot]) -> None:
-        """Take over what read models hold; facts follow. Facts that came before and are newer stay as they are."""
+    def restore(self, agents: Iterable[AgentSnapshot]) -> None:
+        """Take over what a read model holds; facts follow. Facts that came before and are newer stay as they are."""
         for agent in agents:
             self.directory.created(agent)
-        for snapshot in tasks:
-            task = self._newer(snapshot.task_id, snapshot.tenant_id, snapshot.version)
-            if task is None:
-                continue
-            task.need = Need(snapshot.tenant_id, snapshot.kind, requirements_of(snapshot.requirements))
-            task.priority, task.strategy, task.attempt = snapshot.priority, snapshot.strategy, snapshot.attempt
-            if snapshot.agent_id is None:
-                self._wait(task, snapshot.since)
-            else:
-                self._hold(task, snapshot.agent_id)
+            self._left |= agent.status is AgentStatus.TERMINATED
 
     def apply_agent(self, event: AgentEvent, version: int) -> bool:
         """A fact about an agent, with the version (`ce_sequence`) it has in its stream. Answers whether it was news."""

@@ -1,10 +1,10 @@
-"""Reads the logs of tasks and agents into the dispatcher's state, from their beginning on; run by the dispatcher worker."""
+"""Reads the logs of tasks and agents into the dispatcher's state, from where its start left off; run by the dispatcher worker."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from contracts.agents.events import AgentEvent
@@ -13,7 +13,7 @@ from contracts.message import Event
 from contracts.rejections import CommandRejected
 from contracts.tasks.events import TaskCompleted, TaskEvent, TaskPaused, TaskQueued, TaskReassigned, TaskStarted, TaskTimedOut
 from contracts.upcasting import decode_event
-from infra.event_store.base import EventStore, LogEntry
+from infra.event_store.base import EventStore, LogEntry, StoredEvent
 from services.dispatcher.dispatch import Assignment, Dispatcher
 
 logger = logging.getLogger(__name__)
@@ -47,21 +47,30 @@ class Feed:
                 continue
             while page := await store.read_log(self._position[context], self._page_size):
                 for entry in page:
-                    self._apply(context, entry)
+                    self._apply(entry)
                 self._position[context] = page[-1].position
                 done += len(page)
                 if len(page) < self._page_size:
                     break
         return done
 
-    def _apply(self, context: str, entry: LogEntry) -> None:
+    def begin_at(self, context: str, position: int) -> None:
+        """What the log holds up to this position is known already."""
+        self._position[context] = position
+
+    def take(self, stream: Iterable[StoredEvent]) -> None:
+        """The events of one aggregate, in order."""
+        for event in stream:
+            self._apply(LogEntry(event.position, "event", event.aggregate_id, event.version, event.type_name, event.state, None))
+
+    def _apply(self, entry: LogEntry) -> None:
         if entry.kind == "dead_letter" or entry.type_name in PASSED_OVER:
             return
         try:
             metadata, data = decode_stored(entry.type_name, entry.aggregate_id, entry.state)
             event = decode_event(entry.type_name, data)
         except Exception:  # a broken event must not stop dispatching for all others
-            logger.exception("an event of %s at position %d cannot be read; it is left out", context, entry.position)
+            logger.exception("%s of %s at position %d cannot be read; it is left out", entry.type_name, entry.aggregate_id, entry.position)
             return
         if self.observer is not None:
             self.observer(event)

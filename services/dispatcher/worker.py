@@ -1,8 +1,8 @@
 """The dispatcher worker: tasks, agents and heartbeats in, AssignTask and findings about health out; one is active, others stand by; run by
 `agentmesh run dispatcher`.
 
-It follows the logs themselves and not their topics: what it decides on is then never older than what the store holds, and a new leader
-begins by reading them once. Of the fleet topic it hears which kinds of agents have a live host.
+It follows the logs themselves and not their topics: what it decides on is then never older than what the store holds. A new leader begins
+with what is open by the read models. Of the fleet topic it hears which kinds of agents have a live host.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from services.dispatcher.feed import AGENTS, TASKS, Feed
 from services.dispatcher.health import AgentHealth
 from services.dispatcher.liveness import Liveness
 from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.start import begin
 from services.dispatcher.watch import FleetWatch
 
 logger = logging.getLogger(__name__)
@@ -49,12 +50,13 @@ class DispatcherWorker(LeadingWorker):
         return {commands_topic(TASKS), commands_topic(AGENTS), FLEET_TOPIC}
 
     async def lead(self) -> None:
-        """Read the logs, then dispatch whatever is new, and listen to the fleet meanwhile."""
+        """Read what is open and what happened since, then dispatch whatever is new, and listen to the fleet meanwhile."""
         own = self._own
         dispatcher = Dispatcher(
             ageing_seconds=own.ageing_seconds, answer_seconds=own.answer_seconds, refusal_pause_seconds=own.refusal_pause_seconds
         )
         feed = Feed(self.stores, dispatcher, own.page_size)
+        await begin(self.database, self.stores, dispatcher, feed, self.settings.topic_prefix, self.settings.partitions)
         await feed.read_new(look_first=False)  # all that is open is known before the first choice
         liveness = Liveness(
             self.identity,

@@ -1,4 +1,4 @@
-"""`agents list | show | run | register | suspend | resume | drain | terminate`: agents as rows show them, hosts, and orders."""
+"""`agents list | show | hosts | run | register | suspend | resume | drain | terminate`: agents as rows show them, hosts, and orders."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def show(agent_id: IdArgument, tenant: TenantOption = "default", output: OutputO
     from services.cli import agents as work
 
     asyncio.run(work.show(tenant, agent_id, output))
+
+
+@agents.command()
+def hosts(
+    kind: Annotated[str | None, typer.Option("--kind", help="Hosts of one kind only, such as triage.")] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List the hosts that tell of themselves: their kinds, what they run, when they were last heard."""
+    import asyncio
+
+    from services.cli import hosts as work
+
+    asyncio.run(work.list_(kind, output))
 
 
 @agents.command()

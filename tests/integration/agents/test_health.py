@@ -21,7 +21,7 @@ from tests.integration.agents.at_work import QUICK, happened, hosts, names, proc
 from tests.integration.agents.gated_agent import Gated
 from tests.mesh import PARTITIONS, TENANT, Mesh, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 AGENT = "agent-1"
 PAUSE_SECONDS = 6.0
@@ -45,6 +45,8 @@ async def test_agents_without_a_live_host_become_unhealthy_and_recover_when_one_
         await mesh.start(build_dispatcher(mesh.settings, mesh.telemetry), first)
         await register(mesh)
         await happened(mesh, "tasks", await request_task(mesh), "TaskCompleted")
+        (told,) = (await hosts(mesh)).values()
+        assert (told.host_id, told.kinds, told.capacity) == (first.identity, (Gated.kind,), 200)
         await mesh.stop(first)
         assert await hosts(mesh) == {}, "it said goodbye"
         await happened(mesh, "agents", AGENT, "AgentHealthCheckFailed")
@@ -80,6 +82,7 @@ async def test_what_a_terminated_agent_runs_is_given_to_another(mesh_settings: M
         assert stream[-1].agent_id == "agent-2"  # type: ignore[attr-defined]
 
 
+@pytest.mark.alone
 async def test_a_broker_that_pauses_declares_nobody_dead(mesh_settings: MeshSettings, stack_root: Path) -> None:
     broker = server(stack_root, "kafka").pid
     assert broker is not None

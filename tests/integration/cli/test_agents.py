@@ -8,7 +8,7 @@ import pytest
 
 from infra.settings import MeshSettings
 from services.cli import exit_codes
-from tests.integration.cli.conftest import Cli, workers
+from tests.integration.cli.conftest import Cli, wait_for, workers
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -133,3 +133,14 @@ def test_without_a_worker_an_order_says_where_to_look(cli: Cli) -> None:
     answer = cli("agents", "suspend", "agent-1", "--timeout", "0.2")
     assert answer.code == exit_codes.AWAY
     assert "agentmesh events show agent-1" in answer.err
+
+
+def test_hosts_are_listed_from_what_they_say(cli: Cli, mesh_settings: MeshSettings) -> None:
+    assert "No host has told of itself" in cli("agents", "hosts").out
+    with workers(mesh_settings, ("agent-host", "tests.integration.agents.gated_agent:Gated")):
+        wait_for(lambda: bool(cli("agents", "hosts", "-o", "json").json))
+        (row,) = cli("agents", "hosts", "-o", "json").json
+        assert (row["kinds"], row["state"], row["running"], row["capacity"]) == (["gated"], "live", [], 200)
+        assert row["host_id"] in cli("agents", "hosts", "--kind", "gated").out
+        assert cli("agents", "hosts", "--kind", "triage", "-o", "json").json == []
+    assert cli("agents", "hosts", "-o", "json").json == [], "it said goodbye"

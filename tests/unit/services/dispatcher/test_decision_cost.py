@@ -40,7 +40,7 @@ def snapshots(count: int, *, distinct: bool, tenants: int = 1) -> list[AgentSnap
 
 def dispatcher_of(count: int, *, distinct: bool) -> Dispatcher:
     dispatcher = Dispatcher()
-    dispatcher.restore(snapshots(count, distinct=distinct), [])
+    dispatcher.restore(snapshots(count, distinct=distinct))
     return dispatcher
 
 

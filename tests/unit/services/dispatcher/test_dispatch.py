@@ -14,11 +14,12 @@ from contracts.agents.events import (
     AgentSuspended,
     AgentTerminated,
 )
+from contracts.agents.values import AgentStatus
 from contracts.ids import AgentId, TaskId
 from contracts.requests.values import Priority
 from contracts.tasks.events import TaskEvent, TaskStarted, TaskTimedOut
 from contracts.tasks.values import RoutingStrategy
-from services.dispatcher.dispatch import Assignment, Dispatcher, TaskSnapshot
+from services.dispatcher.dispatch import Assignment, Dispatcher
 from tests.unit.services.dispatcher.fleet import (
     KIND,
     MOMENT,
@@ -302,28 +303,24 @@ def test_ended_tasks_are_remembered_up_to_a_number() -> None:
 # --- snapshots --------------------------------------------------------------------------------------------------------
 
 
-def task(task_id: str, *, version: int = 1, since: float = 0.0, attempt: int = 1, held_by: AgentId | None = None) -> TaskSnapshot:
-    medium, strategy = Priority.MEDIUM, RoutingStrategy.LEAST_LOADED
-    return TaskSnapshot(TaskId(task_id), TENANT, KIND, [("text", 1)], medium, strategy, attempt, version, since, held_by)
-
-
-def test_a_snapshot_and_then_facts_give_the_same_as_all_facts() -> None:
+def test_agents_of_a_read_model_and_then_facts_give_the_same_as_all_facts() -> None:
     dispatcher = Dispatcher()
-    snapshot = [task("task-1", version=2, held_by=A), task("task-2", since=5.0), task("task-3", since=4.0, attempt=2, version=3)]
-    dispatcher.restore([agent(A, limit=2), agent(B, limit=1)], snapshot)
-    assert not dispatcher.apply_task(queued("task-1"), 1, 9.0)
+    dispatcher.apply_task(queued("task-1"), 1, 9.0)
+    dispatcher.apply_task(assigned("task-1", A), 2, 9.0)
+    dispatcher.apply_task(queued("task-2"), 1, 9.0)
+    assert dispatcher.directory.unknown() == [A]
+    dispatcher.restore([agent(A, version=3), agent(B)])
+    assert dispatcher.directory.unknown() == []
+    assert not dispatcher.apply_agent(agent_created(A), 1), "the row is newer"
     assert not dispatcher.apply_task(assigned("task-1", B), 2, 9.0)
-    assert given_out(dispatcher, now=9.0) == [("task-3", B, 2), ("task-2", A, 1)]
-    assert dispatcher.apply_task(reassigned("task-1", A, asked={"text": 1}), 3, 9.0)
-    assert given_out(dispatcher, now=9.0) == [("task-1", A, 2)]
+    assert given_out(dispatcher, now=9.0) == [("task-2", B, 1)]
 
 
-def test_facts_newer_than_the_snapshot_stay() -> None:
+def test_facts_newer_than_the_read_model_stay() -> None:
     dispatcher = dispatcher_with((A, 1))
     dispatcher.apply_agent(AgentSuspended(**T, suspended_at=MOMENT), 2)
-    dispatcher.apply_task(completed("task-1"), 3, 0.0)
-    dispatcher.restore([agent(A)], [task("task-1", version=2, held_by=A), task("task-2")])
-    assert open_assignments(dispatcher, A) == 0
+    dispatcher.restore([agent(A)])
+    dispatcher.apply_task(queued("task-1"), 1, 0.0)
     assert given_out(dispatcher) == []
     assert len(dispatcher.waiting) == 1
 
@@ -337,7 +334,7 @@ def terminated(dispatcher: Dispatcher, agent_id: str, version: int = 2) -> None:
 
 def test_the_tasks_of_a_terminated_agent_are_taken_from_it_once() -> None:
     dispatcher = Dispatcher()
-    dispatcher.restore([agent("a", limit=3), agent("b")], [])
+    dispatcher.restore([agent("a", limit=3), agent("b")])
     for number in range(2):
         dispatcher.apply_task(queued(f"task-{number}"), 1, 0.0)
         dispatcher.apply_task(assigned(f"task-{number}", "a"), 2, 0.0)
@@ -352,7 +349,7 @@ def test_the_tasks_of_a_terminated_agent_are_taken_from_it_once() -> None:
 def test_a_task_that_a_terminated_agent_gets_all_the_same_is_taken_from_it() -> None:
     """The assignment was under way when the agent was terminated, and the task knows nothing of agents."""
     dispatcher = Dispatcher()
-    dispatcher.restore([agent("a")], [])
+    dispatcher.restore([agent("a")])
     dispatcher.apply_task(queued("task"), 1, 0.0)
     (given,) = dispatcher.dispatch(0.0, 10)
     terminated(dispatcher, "a")
@@ -363,9 +360,17 @@ def test_a_task_that_a_terminated_agent_gets_all_the_same_is_taken_from_it() -> 
     assert dispatcher.take_stranded() == []
 
 
+def test_a_task_of_an_agent_that_was_terminated_before_the_start_is_taken_from_it() -> None:
+    dispatcher = Dispatcher()
+    dispatcher.apply_task(queued("task"), 1, 0.0)
+    dispatcher.apply_task(assigned("task", "a"), 2, 0.0)
+    dispatcher.restore([agent("a", status=AgentStatus.TERMINATED, version=2)])
+    assert [held.task_id for held in dispatcher.take_stranded()] == ["task"]
+
+
 def test_a_task_that_ended_before_anybody_looked_is_nobodys() -> None:
     dispatcher = Dispatcher()
-    dispatcher.restore([agent("a")], [])
+    dispatcher.restore([agent("a")])
     terminated(dispatcher, "a")
     dispatcher.take_stranded()
     dispatcher.apply_task(queued("task"), 1, 0.0)
