@@ -173,7 +173,11 @@ def _attempt(waiting_since: datetime | None, taken: Entry | None, ended: Entry |
     step = _step(StepKind.WORK, began, None if ended is None else ended.at, now)
     told: dict[str, Any] = {"attempt": taken.attempt, "agent_id": taken.agent_id}
     if ended is not None:
-        told |= {"outcome": ended.outcome or "FAILURE", "reason": ended.what, "model": ended.model}
+        told |= {
+            "outcome": ended.outcome or ("PAUSED" if ended.event == "TaskPaused" else "FAILURE"),
+            "reason": ended.what,
+            "model": ended.model,
+        }
         told |= {"input_tokens": ended.input_tokens or 0, "output_tokens": ended.output_tokens or 0, "cost": ended.cost or Decimal(0)}
     yield step.model_copy(update=told)
 

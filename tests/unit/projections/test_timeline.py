@@ -72,6 +72,32 @@ def test_an_approval_is_a_wait_for_a_person(request_id: str, waited: float, outc
     assert (step.kind, step.seconds, step.outcome, step.reason) == (PERSON, waited, outcome, reason)
 
 
+def test_a_paused_task_is_a_wait_for_a_person_between_two_attempts() -> None:
+    (resolution,) = (part for part in parts(entries(IN_ADVANCE), NOON) if part.name == "resolution")
+    assert steps(resolution) == [
+        (AGENT, 2.0, None, None, None),
+        (WORK, 1.0, 1, "resolution-1", "PAUSED"),
+        (PERSON, 1.0, None, None, None),
+        (AGENT, 2.959, None, None, None),
+        (WORK, 0.041, 2, "resolution-2", "SUCCESS"),
+    ]
+    assert [step.reason for step in resolution.steps[1:3]] == ["it may have happened"] * 2
+
+
+def test_a_task_that_is_still_paused_waits_until_now() -> None:
+    told = [
+        entry(0, "TaskQueued"),
+        entry(1, "TaskAssigned", attempt=1, agent_id="a"),
+        entry(3, "TaskPaused", attempt=1, agent_id="a", what="it may have happened"),
+    ]
+    (part,) = parts(told, NOON + timedelta(seconds=10))
+    assert [(step.kind, step.seconds, step.ended_at is None) for step in part.steps] == [
+        (AGENT, 1.0, False),
+        (WORK, 2.0, False),
+        (PERSON, 7.0, True),
+    ]
+
+
 def test_asking_anew_is_another_wait() -> None:
     first, second = (part.steps[0] for part in parts(entries(ASKED_ANEW), NOON) if part.name == "approval")
     assert (first.outcome, first.seconds, second.outcome, second.seconds) == ("ApprovalRequested", 3.0, "RequestApproved", 1.0)

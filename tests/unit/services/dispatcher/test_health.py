@@ -10,7 +10,7 @@ from contracts.ids import AgentId
 from contracts.tasks.values import LEASE_EXPIRED, TaskOutcome
 from services.dispatcher.directory import Directory
 from services.dispatcher.health import AgentHealth, Failure, Verdict
-from tests.unit.services.dispatcher.fleet import KIND, MOMENT, TENANT, agent, assigned, completed, reassigned
+from tests.unit.services.dispatcher.fleet import KIND, MOMENT, TENANT, agent, assigned, completed, paused, reassigned
 from tests.unit.services.dispatcher.listening import GRACE, INTERVAL, SILENCE, Listening
 
 ANSWER, PAUSE, MOST = 30.0, 60.0, 5
@@ -184,6 +184,17 @@ def test_three_leases_lost_in_a_row_make_an_agent_unhealthy_although_a_host_is_l
     (found,) = here.after(1)
     assert found == Verdict(TENANT, AgentId("agent-0"), 1, Failure.LEASES_EXPIRED, "The leases of its runs expired 3 times in a row.")
     here.applied([found])
+    assert here.after(1) == []
+
+
+def test_a_host_that_told_of_a_pause_was_there() -> None:
+    here = Health("host-1")
+    here.fleet.seconds(6)
+    here.loses_a_lease()
+    here.loses_a_lease()
+    here.gets("task")
+    here.health.apply(paused("task", "agent-0"))
+    here.loses_a_lease()
     assert here.after(1) == []
 
 
