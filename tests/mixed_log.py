@@ -193,7 +193,7 @@ def _asked_anew(story: Story) -> None:
     story.tell(requests.InformationRequested, "asked_at", question="How much?", asked_by="ada")
     story.tell(requests.RequestUpdated, "updated_at", priority=Priority.CRITICAL, metadata={"amount": "900"}, updated_by="ann")
     story.ask(Money("900.00"))
-    story.approve(reason=None)
+    story.approve(reason=None, financial_impact=Money("900.00"))
     story.tell(requests.RequestFailed, "failed_at", reason="the answer could not be sent")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_json
 
 from contracts.envelope import RecordedEvent
+from contracts.errors import ValidationError
+from contracts.money import financial_impact
 from contracts.requests.events import (
     ApprovalDelegated,
     ApprovalEscalated,
@@ -21,6 +23,7 @@ from contracts.requests.events import (
     RequestDeleted,
     RequestFailed,
     RequestRejected,
+    RequestUpdated,
 )
 from contracts.requests.values import APPROVAL_EXPIRED
 from infra.read_models.base import Change, Insert, ReadModel, RowChange, Table
@@ -92,6 +95,20 @@ def approval_requested(recorded: RecordedEvent, event: ApprovalRequested) -> Seq
     return (Insert(TABLE, {**UNKNOWN_YET, **known}),)
 
 
+def request_updated(recorded: RecordedEvent, event: RequestUpdated) -> Sequence[RowChange]:
+    """What is asked about is what counts now: nobody is asked anew because of a change while a person is waited for."""
+    changed: dict[str, Any] = {}
+    if event.message is not None:
+        changed["message"] = event.message
+    if event.priority is not None:
+        changed["priority"] = int(event.priority)
+    if event.category is not None:
+        changed["category"] = event.category.value
+    if event.metadata is not None:
+        changed["financial_impact"] = _impact(event.metadata)
+    return (_change(recorded, **changed),)
+
+
 def approval_delegated(recorded: RecordedEvent, event: ApprovalDelegated) -> Sequence[RowChange]:
     """Who decides now, and who handed it over."""
     return (_change(recorded, delegated_to=event.delegated_to, delegated_by=event.delegated_by),)
@@ -123,9 +140,10 @@ def approval_expired(recorded: RecordedEvent, event: ApprovalExpired) -> Sequenc
 
 
 def request_approved(recorded: RecordedEvent, event: RequestApproved) -> Sequence[RowChange]:
-    """Yes: by whom and why."""
+    """Yes: by whom, why, and to what amount."""
     decided = {"decided_by": event.approved_by, "decided_at": event.approved_at, "reason": event.reason}
-    return (_change(recorded, decision=APPROVED, **decided),)
+    impact = None if event.financial_impact is None else event.financial_impact.to_json()
+    return (_change(recorded, decision=APPROVED, financial_impact=impact, **decided),)
 
 
 def request_rejected(recorded: RecordedEvent, event: RequestRejected) -> Sequence[RowChange]:
@@ -150,6 +168,15 @@ def request_deleted(recorded: RecordedEvent, event: RequestDeleted) -> Sequence[
     return (_change(recorded, over_at=event.deleted_at),)
 
 
+def _impact(metadata: Mapping[str, Any]) -> bytes | None:
+    """The amount in the metadata; none where nobody can read it, as in events from before amounts were checked."""
+    try:
+        impact = financial_impact(metadata)
+    except ValidationError:
+        return None
+    return None if impact is None else impact.to_json()
+
+
 def _change(recorded: RecordedEvent, **values: Any) -> Change:
     fixed = {"request_id": recorded.metadata.subject, "version": recorded.sequence, "position": recorded.position}
     return Change(TABLE, {**fixed, **values})
@@ -163,6 +190,7 @@ APPROVALS = ReadModel(
     tables=(Table(TABLE, key=("request_id",), columns=COLUMNS, replaced=True),),
     project={
         ApprovalRequested: approval_requested,
+        RequestUpdated: request_updated,
         ApprovalDelegated: approval_delegated,
         InformationRequested: information_requested,
         InformationGiven: information_given,

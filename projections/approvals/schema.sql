@@ -1,5 +1,7 @@
 -- Read model `approvals`: one row a request that was asked about, with its last approval; asking anew replaces the row, earlier decisions
 -- stay readable in `requests`. Each row carries the version of the stream that it reflects.
+-- reasons and escalation_reasons are those for which it was asked; message, category, priority and financial_impact follow later changes of
+-- the request, because they are what a person approves.
 -- decision is approved, rejected or expired; over_at is when the approval was not wanted any more. A decision stands, whatever ends the
 -- request afterwards, so status follows from both.
 CREATE TABLE {schema}.approvals (

@@ -125,8 +125,9 @@ def approved_in_advance(recorded: RecordedEvent, event: ApprovedInAdvance) -> Se
 
 
 def request_approved(recorded: RecordedEvent, event: RequestApproved) -> Sequence[RowChange]:
-    """Who approved it."""
-    change = _becomes(recorded, event, event.approved_at, approved_by=event.approved_by)
+    """Who approved it, and to what amount."""
+    impact = None if event.financial_impact is None else event.financial_impact.to_json()
+    change = _becomes(recorded, event, event.approved_at, approved_by=event.approved_by, financial_impact=impact)
     return change, decisions.approval(recorded, event)
 
 

@@ -1,5 +1,5 @@
 -- Read model `requests`: one row a request, one row an event of its history, one row a decision. Each row carries the version of the stream
--- that it reflects. financial_impact and approval_threshold are what was compared when an approval was asked for or found not to be needed;
+-- that it reflects. financial_impact is what was asked about or approved, approval_threshold what it was compared with;
 -- reason is why the request was rejected, given up or deleted.
 CREATE TABLE {schema}.requests (
     request_id text PRIMARY KEY,

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from contracts.requests.events import RequestUpdated
+from contracts.requests.values import Category, Priority
 from projections.approvals.projection import APPROVALS
-from tests.mixed_log import ENDINGS, mixed_log
-from tests.unit.projections.recording import tables_after
+from tests.mixed_log import BEGAN, ENDINGS, mixed_log
+from tests.unit.projections.recording import recorded, row_after, tables_after
 
-ROWS = tables_after(APPROVALS, [mixed_log(len(ENDINGS))["requests"]])
+LOGS = mixed_log(len(ENDINGS))
+ROWS = tables_after(APPROVALS, [LOGS["requests"]])
 SIMPLE, APPROVED, REJECTED, EXPIRED, FAILED, DELETED, ASKED_ANEW, IN_ADVANCE, WAITING = (f"req-{number}" for number in range(len(ENDINGS)))
 
 
@@ -66,6 +69,26 @@ def test_asking_anew_replaces_what_was_asked_and_a_decision_stands_whatever_ends
     assert part(ASKED_ANEW, "decision", "question", "reason") == ("approved", None, None)
     assert json.loads(part(ASKED_ANEW, "financial_impact")[0])["amount"] == "900.00"
     assert part(ASKED_ANEW, "over_at") != (None,)
+
+
+def test_what_is_asked_about_follows_changes_of_the_request_and_what_was_approved_is_told() -> None:
+    asked = next(
+        event.event() for event in LOGS["requests"] if event.aggregate_id == WAITING and "ApprovalRequested" in event.metadata.type_name
+    )
+    about = {"tenant_id": asked.tenant_id, "request_id": WAITING}
+    changes = {"message": "Both invoices", "priority": Priority.CRITICAL, "category": Category.REFUND, "metadata": {"amount": "3000.00"}}
+    updated = RequestUpdated(**about, **changes, updated_at=BEGAN)
+    row = row_after(APPROVALS, recorded([asked, updated]))
+    assert (row["message"], row["priority"], row["category"], row["version"]) == ("Both invoices", 4, "refund", 2)
+    assert json.loads(row["financial_impact"]) == {"amount": "3000.00", "currency": "USD"}
+    only = RequestUpdated(**about, message="Both", updated_at=BEGAN)
+    assert json.loads(row_after(APPROVALS, recorded([asked, only]))["financial_impact"])["amount"] == "2500.00"
+    for metadata in ({}, {"amount": "a lot"}):
+        without = RequestUpdated(**about, metadata=metadata, updated_at=BEGAN)
+        assert row_after(APPROVALS, recorded([asked, without]))["financial_impact"] is None
+    approved = next(event.event() for event in LOGS["requests"] if "RequestApproved" in event.metadata.type_name)
+    done = row_after(APPROVALS, recorded([asked, updated, approved.model_copy(update={"request_id": WAITING})]))
+    assert json.loads(done["financial_impact"])["amount"] == "2500.00"
 
 
 def test_a_request_that_ends_while_it_waits_leaves_no_decision() -> None:
