@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from infra.local_stack import LocalStackError
 from tests.benchmarks import report
 from tests.benchmarks.agents import AGENT_STAGES
 from tests.benchmarks.arena import AnotherRun, Servers, servers
@@ -157,7 +158,7 @@ def main() -> int:
             for name in chosen_names(chosen):
                 say(f"— {name}")
                 bench.work(name)()
-    except (AnotherRun, ChildFailed, TooSlow, RuntimeError) as error:
+    except (AnotherRun, ChildFailed, TooSlow, LocalStackError, RuntimeError) as error:
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:

@@ -16,14 +16,14 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave servers and workers running.")] = False,
-    requests: Annotated[int, typer.Option("--requests", min=1, max=100_000, help="How many requests are opened.")] = 300,
+    requests: Annotated[int, typer.Option("--requests", min=1, max=100_000, help="How many requests are opened.")] = 60,
     seed: Annotated[int, typer.Option("--seed", help="Chooses the texts; the ids are new each time.")] = 2026,
-    rate: Annotated[float, typer.Option("--rate", min=1, max=20_000, help="Commands published a second.")] = 400.0,
+    rate: Annotated[float, typer.Option("--rate", min=1, max=20_000, help="Commands published a second.")] = 25.0,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Start everything, publish customer requests over Kafka, show one request's whole way and the totals, and stop everything.
+    """Start everything, let agents carry customer requests, kill a host, approve a refund, show its timeline and the totals, stop all.
 
-    Exit code 1 when the sums do not match: every command published has exactly one outcome.
+    Exit code 1 when the sums do not match: every command has exactly one outcome, every request an end or a person who is asked.
     """
     from services.cli.demo.run import run_demo
 

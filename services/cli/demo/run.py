@@ -1,39 +1,44 @@
-"""Runs the demo: servers and fleet up (or those that run), the plan published and watched, everything counted, and taken down again."""
+"""Runs the demo: servers and fleet up (or those that run), requests published and carried, a host killed, an approval granted, everything
+counted, and taken down again."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from contracts.ids import new_request_id
-from contracts.requests.commands import CreateRequest
-from infra.event_store.base import OutcomeKind
 from infra.kafka.producer import PagePublisher
 from infra.local_stack import read_endpoints, status
 from infra.settings import MeshSettings, load_settings
-from projections.requests.queries import GetRequest, get_request
+from projections.timeline.queries import GetTimeline, TimelineView, request_timeline
 from services.cli import exit_codes, supervision
+from services.cli.demo.carried import Carried, approve, kill_host, wait_for_rest, wait_until_completed, watch_requests
 from services.cli.demo.count import Totals, count, duplicates_absorbed
 from services.cli.demo.plan import Plan, Planned, Planner, pages
-from services.cli.demo.show import Board, Shown, Step, board, print_as_json, print_history, print_totals, print_verdict
-from services.cli.demo.watch import CONTEXT, Watch, wait_for_outcomes, watch_read_model
+from services.cli.demo.setup import prepare
+from services.cli.demo.show import Board, board, print_as_json, print_timeline, print_totals, print_verdict
+from services.cli.demo.watch import CONTEXT, TASKS, Watch, wait_for_outcomes
 from services.cli.errors import NoAnswer
-from services.cli.fleet import DEFAULT_FLEET
 from services.cli.mesh import Mesh, open_mesh
 from services.cli.output import Output, own_name, tell
-from services.cli.publishing import outgoing_command
-from services.cli.waiting import wait_until_shown
 
-# The demo shows the spine, one command after the other; agents that carried the same requests on would be in its way.
-SHOWN = ("requests", "relay", "projections")
+# Two processes, each with a host of each kind: one can be killed.
+HOSTS = "agent-host=2"
+# Of the fleet that the demo starts: what a killed host held should move while somebody looks.
+QUICK = {
+    "AGENTMESH_AGENT_HOST_LEASE_SECONDS": "3",
+    "AGENTMESH_AGENT_HOST_HEARTBEAT_SECONDS": "1",
+    "AGENTMESH_KAFKA_SESSION_TIMEOUT_MS": "4000",
+    "AGENTMESH_KAFKA_HEARTBEAT_INTERVAL_MS": "1000",
+}
 WAIT_SECONDS = 60.0
-PAGE_SECONDS = 0.02
+TICK_SECONDS = 0.1
 
 PUBLISHED = "published over Kafka"
 OUTCOMES = "outcomes recorded"
+AT_REST = "requests ended or waiting"
 
 
 def run_demo(requests: int, seed: int, rate: float, keep: bool, output: Output) -> int:
@@ -46,11 +51,11 @@ def run_demo(requests: int, seed: int, rate: float, keep: bool, output: Output) 
     settings = supervision.prepare(lambda message: tell(f"  {message}"))
     try:
         if not fleet_ran:
-            tell("2. workers")
-            others = [f"{member.name}=0" for member in DEFAULT_FLEET if member.name not in SHOWN]
-            supervision.start_in_background(settings, others, lambda message: tell(f"  {message}"))
+            tell("2. workers and agent hosts")
+            for name, value in QUICK.items():
+                os.environ.setdefault(name, value)
+            supervision.start_in_background(settings, [HOSTS], lambda message: tell(f"  {message}"))
         ready = time.monotonic()
-        tell(f"3. {requests} requests with their follow-up commands, and some that are wrong on purpose (seed {seed})")
         code = asyncio.run(_publish_and_report(Planner(settings, seed).plan(requests), rate, output))
         if output is Output.TABLE:
             print(f"\nServers and workers took {ready - began:.1f} s, the rest {time.monotonic() - ready:.1f} s.")
@@ -66,7 +71,7 @@ def _stop(settings: MeshSettings, fleet_ran: bool, servers_ran: bool) -> None:
     if fleet_ran:
         tell("the fleet ran before and runs on: agentmesh down stops it")
         return
-    tell("4. stopping what was started; the data stays")
+    tell("6. stopping what was started; the data stays")
     supervision.stop_fleet(settings, lambda message: tell(f"  {message}"))
     if servers_ran:
         tell("  the servers ran before and run on: agentmesh down stops them")
@@ -82,7 +87,9 @@ def _print_next(settings: MeshSettings) -> None:
     tell("\nTry next:")
     for command in (
         "ps",
-        "requests list --tenant acme --status pending",
+        "requests list --tenant acme",
+        "approvals list --tenant acme",
+        "tasks list --tenant acme",
         'publish CreateRequest \'{"customer_id": "cust-0042", "message": "My invoice of May is wrong"}\'',
         "events tail --from-start --no-follow --limit 20",
         "projections rebuild requests",
@@ -97,86 +104,84 @@ def _print_next(settings: MeshSettings) -> None:
 
 async def _publish_and_report(plan: Plan, rate: float, output: Output) -> int:
     async with open_mesh() as mesh:
-        await _first_request(mesh)
+        commands, articles = await prepare(mesh)
+        tell(f"  {commands} agents and customers are known, {articles} articles for each tenant")
+        tell(f"3. {len(plan.requests)} requests, and some commands that are wrong on purpose")
         absorbed = duplicates_absorbed(mesh.settings.state_dir)
-        head = await mesh.stores[CONTEXT].head()
-        watch = Watch(plan)
+        heads = {context: await mesh.stores[context].head() for context in (CONTEXT, TASKS)}
+        watch, carried = Watch(plan), Carried()
         with board() as progress:
-            seconds = await _publish(mesh, watch, rate, progress)
-        totals = await count(mesh, watch, head, absorbed)
-        shown = await _history(mesh, watch)
-    speed = _speed(watch, totals, rate, seconds)
+            seconds = await _carry(mesh, watch, carried, rate, progress)
+        totals = await count(mesh, watch, carried, heads, absorbed)
+        shown = await _timeline(mesh, plan)
+    speed = _speed(watch, carried, totals, rate, seconds)
     faults = plan.faults()
     if output is Output.JSON:
         print_as_json(totals, speed, faults, shown)
     else:
-        print("\nOne request, from command to read model")
-        print_history(shown)
+        print_timeline(shown)
         print_totals(totals, speed, faults)
         print_verdict(totals)
     return exit_codes.FAILED if totals.problems else exit_codes.OK
 
 
-async def _first_request(mesh: Mesh) -> None:
-    """One request ahead of the others, so that consumers still joining their groups do not count as latency. Raises NoAnswer."""
-    began = time.monotonic()
-    payload = {"tenant_id": "demo", "request_id": new_request_id(), "customer_id": "cust-0001", "message": "Is anybody there?"}
-    outgoing = outgoing_command(mesh.settings, CreateRequest, payload)
-    publisher = PagePublisher(mesh.settings, mesh.settings.kafka_bootstrap, "agentmesh-demo")
-    try:
-        await publisher.publish([outgoing.record])
-    finally:
-        await publisher.close()
-    if await wait_until_shown(mesh.database, CONTEXT, outgoing.aggregate_id, 1, began + WAIT_SECONDS) is None:
-        raise NoAnswer(f"The first request is not in the read model after {WAIT_SECONDS:g} s. See: agentmesh ps, agentmesh doctor")
-    tell(f"  a first request, not counted below, was in the read model after {time.monotonic() - began:.2f} s")
-
-
-async def _publish(mesh: Mesh, watch: Watch, rate: float, progress: Board) -> float:
-    """Publish at a steady rate, wait for every outcome and for the read model; answers the seconds of all of it. Raises NoAnswer."""
+async def _carry(mesh: Mesh, watch: Watch, carried: Carried, rate: float, progress: Board) -> float:
+    """Publish at a steady rate, kill a host half-way, wait until all is at rest, approve, publish what comes late; answers the seconds
+    until rest. Raises NoAnswer."""
     plan = watch.plan
-    progress.begin(PUBLISHED, len(plan.records))
-    progress.begin(OUTCOMES, len(plan.commands()))
     publisher = PagePublisher(mesh.settings, mesh.settings.kafka_bootstrap, "agentmesh-demo")
-    done = asyncio.Event()
-    watching = asyncio.create_task(watch_read_model(mesh, watch, done), name="read model")
+    progress.begin(PUBLISHED, len(plan.all()))
+    progress.begin(AT_REST, len(plan.requests))
+    watching = asyncio.create_task(watch_requests(mesh, plan, carried, watch.request_published_at), name="read model")
     began = time.monotonic()
     try:
-        for number, page in enumerate(pages(plan, max(1, round(rate * PAGE_SECONDS)))):
-            await asyncio.sleep(max(0.0, began + number * PAGE_SECONDS - time.monotonic()))
-            await _send(publisher, watch, page)
-            progress.at(PUBLISHED, watch.published)
-        deadline = time.monotonic() + WAIT_SECONDS
-        await wait_for_outcomes(mesh, watch, deadline, lambda number: progress.at(OUTCOMES, number))
-        watch.correct_by_outcomes()
-        done.set()
-        await asyncio.wait({watching}, timeout=max(0.0, deadline - time.monotonic()))
+        groups = list(pages(plan.records, max(1, round(rate * TICK_SECONDS))))
+        for number, page in enumerate(groups):
+            await asyncio.sleep(max(0.0, began + number * TICK_SECONDS - time.monotonic()))
+            await _send(publisher, watch, page, progress)
+            if number == len(groups) // 2:
+                carried.killed = kill_host(mesh.settings.state_dir)
+                told = f"{carried.killed} is killed; another takes over" if carried.killed else "only one host runs, so none is killed"
+                tell(f"  {told}")
+        await wait_for_rest(watching, carried, plan, lambda number: progress.at(AT_REST, number))
+        seconds = time.monotonic() - began
+        tell("4. the approval of one refund, granted by a person")
+        carried.approved = await approve(plan)
+        if carried.approved:
+            await wait_until_completed(mesh, plan, carried)
+        tell("5. some of it again, and more that is wrong: nothing may change")
+        await _send(publisher, watch, plan.late, progress)
+        await _all_outcomes(mesh, watch, progress)
+        return seconds
     finally:
         await publisher.close()
-        if not watching.done():
-            watching.cancel()
+        watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-    if len(watch.outcomes) < len(plan.commands()):
-        missing = len(plan.commands()) - len(watch.outcomes)
+
+
+async def _all_outcomes(mesh: Mesh, watch: Watch, progress: Board) -> None:
+    commands = watch.plan.commands()
+    progress.begin(OUTCOMES, len(commands))
+    await wait_for_outcomes(mesh, watch, time.monotonic() + WAIT_SECONDS, lambda number: progress.at(OUTCOMES, number))
+    if (missing := len(commands) - len(watch.outcomes)) > 0:
         raise NoAnswer(f"{missing} commands have no outcome after {WAIT_SECONDS:g} s. See: agentmesh ps, agentmesh doctor")
-    return time.monotonic() - began
 
 
-async def _send(publisher: PagePublisher, watch: Watch, page: list[Planned]) -> None:
+async def _send(publisher: PagePublisher, watch: Watch, page: list[Planned], progress: Board) -> None:
     at = time.monotonic()
     await publisher.publish([planned.command.record for planned in page])
     watch.note_published(page, at)
+    progress.at(PUBLISHED, watch.published)
 
 
-def _speed(watch: Watch, totals: Totals, rate: float, seconds: float) -> Mapping[str, Any]:
-    latencies = sorted(watch.latencies)
+def _speed(watch: Watch, carried: Carried, totals: Totals, rate: float, seconds: float) -> Mapping[str, Any]:
+    latencies = sorted(carried.seconds.values())
     return {
         "commands_a_second_asked_for": round(rate),
-        "commands_a_second_with_outcome_and_read_model": round(totals.published / seconds),
-        "events_a_second": round(totals.events.total() / seconds),
-        "publish_to_read_model_p50_ms": _percentile(latencies, 0.50),
-        "publish_to_read_model_p99_ms": _percentile(latencies, 0.99),
-        "measured_commands": len(latencies),
+        "requests_a_second_until_rest": round(len(watch.plan.requests) / seconds, 1),
+        "tasks_a_second": round(totals.tasks.get("TaskCompleted", 0) / seconds, 1),
+        "request_until_rest_p50_ms": _percentile(latencies, 0.50),
+        "request_until_rest_p99_ms": _percentile(latencies, 0.99),
     }
 
 
@@ -185,34 +190,14 @@ def _percentile(values: list[float], share: float) -> float | None:
     return round(values[min(len(values) - 1, int(share * len(values)))] * 1000, 1) if values else None
 
 
-# -- one request's history ---------------------------------------------------------------------------------------------------------------
-
-
-async def _history(mesh: Mesh, watch: Watch) -> Shown:
-    request_id = watch.plan.shown_request
-    stream = {event.metadata.causation_id: event for event in await mesh.stores[CONTEXT].read_stream(request_id)}
-    mine = {pair: planned for pair, planned in watch.plan.commands().items() if pair[0] == request_id}
-    tenant = next(planned.command.tenant_id for planned in mine.values() if planned.expected is OutcomeKind.EVENTS)
-    view = await get_request(mesh.database, GetRequest(tenant_id=tenant, request_id=request_id))
-    first = min(watch.published_at[pair] for pair in mine)
-    wall = time.time() - time.monotonic()
-    steps = []
-    for pair, planned in mine.items():
-        outcome, event = watch.outcomes[pair], stream.get(pair[1])
-        recorded = None if event is None else datetime.fromisoformat(event.metadata.time).timestamp() - wall - first
-        shown = watch.shown_at.get(pair)
-        steps.append(
-            Step(
-                command_type=planned.command.type_name,
-                command_id=pair[1],
-                published_after=watch.published_at[pair] - first,
-                outcome=outcome.kind.value,
-                code=outcome.code,
-                event=event,
-                recorded_after=recorded,
-                shown_after=None if shown is None else shown - first,
-            )
-        )
-    if view is None:
-        return Shown(request_id, tenant, "", "not shown", 0, tuple(steps))
-    return Shown(request_id, tenant, view.message, view.status, view.version, tuple(steps))
+async def _timeline(mesh: Mesh, plan: Plan) -> TimelineView:
+    """The shown request's timeline, once it tells the end. Raises NoAnswer."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    query = GetTimeline(tenant_id=plan.shown_tenant, request_id=plan.shown_request)
+    while (found := await request_timeline(mesh.database, query)) is None or found.ended_at is None:
+        if time.monotonic() > deadline:
+            if found is not None:
+                return found
+            raise NoAnswer(f"The timeline of {plan.shown_request} is empty after {WAIT_SECONDS:g} s. See: agentmesh projections list")
+        await asyncio.sleep(TICK_SECONDS)
+    return found

@@ -1,19 +1,19 @@
-"""Shows a demo: its progress, one request's whole history, the totals; pretty on a terminal, readable without one."""
+"""Shows a demo: its progress, one request's timeline, the totals; pretty on a terminal, readable without one."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from contracts.envelope import RecordedEvent
+from projections.timeline.queries import TimelineView
+from services.cli.demo.carried import WAITING
 from services.cli.demo.count import Totals
-from services.cli.event_log import short_data, short_type
 from services.cli.output import console, print_json, tell
+from services.cli.timeline import timeline_tree
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -59,64 +59,10 @@ def board() -> Iterator[Board]:
         yield Board(bars)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One request's way: what was published, what followed, when the read model showed it; in seconds since its first command."""
-
-    request_id: str
-    tenant_id: str
-    message: str
-    status: str
-    version: int
-    steps: tuple[Step, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command of the request."""
-
-    command_type: str
-    command_id: str
-    published_after: float
-    outcome: str
-    code: str | None
-    event: RecordedEvent | None
-    recorded_after: float | None
-    shown_after: float | None
-
-
-def print_history(shown: Shown) -> None:
-    """A tree: the request, its commands, their events, the read model."""
-    from rich.text import Text
-    from rich.tree import Tree
-
-    def line(text: str) -> Text:
-        return Text(text, no_wrap=True, overflow="ellipsis")
-
-    message = shown.message if len(shown.message) <= 90 else f"{shown.message[:89]}…"
-    root = Tree(line(f"{shown.request_id}  tenant {shown.tenant_id}  “{message}”"))
-    for step in shown.steps:
-        head = f"+{step.published_after * 1000:7.1f} ms  command {short_type(step.command_type):<16} {step.command_id}"
-        branch = root.add(line(head))
-        if step.event is None:
-            branch.add(line(f"{'':>11}  {step.outcome} {step.code or ''}".rstrip()))
-            continue
-        event = step.event
-        leaf = branch.add(line(f"{_after(step.recorded_after)}  event   {_event(event)}"))
-        if step.shown_after is not None:
-            leaf.add(line(f"{_after(step.shown_after)}  read model shows version {event.sequence}"))
-    root.add(line(f"now in the read model: {shown.status}, version {shown.version}"))
-    console().print(root)
-
-
-def _after(seconds: float | None) -> str:
-    return " " * 11 if seconds is None else f"+{seconds * 1000:7.1f} ms"
-
-
-def _event(event: RecordedEvent) -> str:
-    data = short_data(json.loads(event.data), ("tenant_id", "request_id", "message", "thread_id", "metadata"), 70)
-    place = f"{event.context}:{event.position}"
-    return f"{short_type(event.metadata.type_name):<16} version {event.sequence}, position {place}  {data}"
+def print_timeline(view: TimelineView) -> None:
+    """A tree: who waited how long, who worked how long, who decided."""
+    print("\nOne request, from its creation to its end")
+    console().print(timeline_tree(view))
 
 
 def print_totals(totals: Totals, speed: Mapping[str, Any], faults: Counter[str]) -> None:
@@ -128,13 +74,16 @@ def print_totals(totals: Totals, speed: Mapping[str, Any], faults: Counter[str])
         ("  distinct commands", totals.commands, "by aggregate and command id"),
         ("  sent again, same id", totals.duplicates_sent, _absorbed(totals)),
         ("outcomes", totals.outcomes.total(), _counts(totals.outcomes)),
-        ("events in the store", totals.events.total(), _counts(totals.events)),
+        ("events of requests", totals.events.total(), _counts(totals.events)),
+        ("events of tasks", totals.tasks.total(), _counts(totals.tasks)),
         ("rejections", rejected, _counts(totals.rejected_by_code)),
         ("  wrong on purpose", faults.total(), _counts(faults)),
         ("rows in the read model", totals.read_model_rows, _counts(totals.rows_by_status)),
     )
     for name, number, explained in lines:
         print(f"  {name:<24} {number:>7}  {explained}")
+    again = totals.tasks["TaskReassigned"]
+    print(f"  {'host killed':<24} {totals.host_killed or 'none'}; {again} of its runs were given to another")
     print("\nSpeed (this machine carries the servers, the workers and this demo)")
     for name, value in speed.items():
         print(f"  {name.replace('_', ' '):<44} {value}")
@@ -159,22 +108,12 @@ def print_verdict(totals: Totals) -> None:
         return
     outcomes, again = totals.outcomes.total(), totals.duplicates_sent
     print(f"\nThe sums match: {totals.published} published = {outcomes} outcomes + {again} sent again; nothing lost, nothing done twice.")
+    ended = sum(number for status, number in totals.rows_by_status.items() if status != WAITING)
+    print(f"Of {totals.read_model_rows} requests {ended} have ended, {totals.rows_by_status[WAITING]} wait for a person.")
 
 
-def print_as_json(totals: Totals, speed: Mapping[str, Any], faults: Counter[str], shown: Shown) -> None:
+def print_as_json(totals: Totals, speed: Mapping[str, Any], faults: Counter[str], shown: TimelineView) -> None:
     """The whole report for a program."""
-    steps = [
-        {
-            "command_type": step.command_type,
-            "command_id": step.command_id,
-            "outcome": step.outcome,
-            "code": step.code,
-            "event": None if step.event is None else step.event.metadata.type_name,
-            "position": None if step.event is None else step.event.position,
-            "version": None if step.event is None else step.event.sequence,
-        }
-        for step in shown.steps
-    ]
-    request = {"request_id": shown.request_id, "status": shown.status, "version": shown.version, "steps": steps}
     numbers = {each.name: getattr(totals, each.name) for each in fields(totals)}
+    request = shown.model_dump(mode="json")
     print_json({"totals": numbers, "faults": dict(faults), "speed": dict(speed), "request": request, "ok": not totals.problems})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from contracts.requests.values import Category
 
-TENANTS = ("acme", "globex", "initech", "umbra", "northwind")
+TENANTS = ("acme", "globex", "initech")
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
 PRODUCTS = ("the desktop app", "the mobile app", "the web portal", "the reporting add-on", "the API", "the calendar sync")
@@ -69,40 +69,7 @@ CASES: Mapping[Category, tuple[str, ...]] = {
     ),
 }
 
-ANSWERS: Mapping[Category, tuple[str, ...]] = {
-    Category.BILLING: (
-        "The invoice was corrected and sent again; the difference is credited on the next one.",
-        "The second charge was a reservation of the bank and has been released.",
-        "The agreed discount is entered for the coming months, the missing part is credited.",
-    ),
-    Category.TECHNICAL: (
-        "The fault is fixed since this noon; a reload of the page is enough.",
-        "The limit was raised for your account, and the export now runs in the background.",
-        "A stuck job was removed, everything since the last entry has been delivered.",
-    ),
-    Category.ACCOUNT: (
-        "A new link was sent, and all other sessions were closed.",
-        "The change is done; the account's owner was told about it.",
-        "The seats are booked and can be given to colleagues at once.",
-    ),
-    Category.PRODUCT: (
-        "Yes, it is part of the plan; the guide that explains the steps is attached.",
-        "It is not possible yet; your wish was added to the list that the product team looks at each month.",
-        "The limits and formats are on the page that is linked here, with examples.",
-    ),
-    Category.REFUND: (
-        "The amount was refunded to the card that was charged; it arrives within five working days.",
-        "The order was cancelled and the full amount is on its way.",
-        "The days without service are refunded, the confirmation is in your mailbox.",
-    ),
-    Category.GENERAL: (
-        "The document is attached; please write again if something is missing.",
-        "Your contact will introduce herself this week.",
-        "The training dates are listed in the portal, places are kept for you.",
-    ),
-}
-
-REASONS = ("clear wording", "same customer wrote about it before", "named an invoice", "several topics, the first one counts")
+REFUND = "I returned order A-1001 last week because it was faulty. Please refund the 49.90 that I paid, I want my money back."
 SCRIPT_TEXTS = (
     "My page is broken, see <script>alert('hello')</script> in the footer.",
     "Please open this link: javascript:document.location='elsewhere' and tell me what you see.",

@@ -14,9 +14,11 @@ from infra.runtime.base import DecisionContext
 from infra.runtime.decode import Incoming, decode_record
 from infra.settings import load_settings
 from services.cli.demo import texts
-from services.cli.demo.count import Recorded, Totals, problems
+from services.cli.demo.carried import Carried
+from services.cli.demo.count import STEPS, Recorded, Tasks, Totals, problems, workflow_problems
 from services.cli.demo.plan import Plan, Planner, pages
 from services.cli.demo.run import _percentile
+from services.cli.demo.setup import registrations
 from services.cli.demo.watch import Watch
 from services.requests.domain import Request, evolve
 from services.requests.handlers import DECISIONS
@@ -40,14 +42,19 @@ def test_a_plan_holds_every_request_every_fault_and_some_duplicates(requests: in
     assert len(creates) == len(set(plan.requests)) == requests
     assert set(plan.faults()) == FAULTS
     assert plan.duplicates() >= 1
-    assert all((each.expected is OutcomeKind.REJECTED) == (each.fault is not None) for each in plan.records)
+    assert all((each.expected is OutcomeKind.REJECTED) == (each.fault is not None) for each in plan.all())
+    shown = next(each for each in plan.records if each.command.aggregate_id == plan.shown_request and each.fault is None)
+    assert json.loads(shown.command.record.value)["category"] == "refund"
+    assert shown.command.tenant_id == plan.shown_tenant
 
 
 def test_the_same_seed_gives_the_same_cases_with_new_ids() -> None:
     first, second = plan_of(50, seed=7), plan_of(50, seed=7)
     assert [each.command.type_name for each in first.records] == [each.command.type_name for each in second.records]
     assert not set(first.commands()) & set(second.commands())
-    assert [each.command.type_name for each in plan_of(50, seed=8).records] != [each.command.type_name for each in first.records]
+    messages = [json.loads(each.command.record.value).get("message") for each in first.records]
+    assert messages == [json.loads(each.command.record.value).get("message") for each in second.records]
+    assert messages != [json.loads(each.command.record.value).get("message") for each in plan_of(50, seed=8).records]
 
 
 def test_the_domain_answers_as_the_plan_expects() -> None:
@@ -57,7 +64,7 @@ def test_the_domain_answers_as_the_plan_expects() -> None:
     versions: Counter[str] = Counter()
     now = datetime.now(UTC)
     seen = set()
-    for planned in plan_of(200).records:
+    for planned in plan_of(200).all():
         command = planned.command
         if command.command_id in seen:
             continue
@@ -87,23 +94,34 @@ def test_every_text_is_a_message_that_customers_may_send(category: Category) -> 
     for text in texts.CASES[category]:
         fields = {"tenant_id": "acme", "request_id": "req-1", "customer_id": "cust-0042", "message": text.format(**gaps)}
         assert CreateRequest.from_json(json.dumps(fields).encode()).message == fields["message"]
-    assert len(texts.ANSWERS[category]) >= 2
+
+
+def test_each_tenant_has_agents_of_each_kind_and_customers_of_its_own() -> None:
+    made = list(registrations(SETTINGS))
+    customers = [each.aggregate_id for each in made if each.context == "customers"]
+    assert len(customers) == len(set(customers))
+    for tenant in texts.TENANTS:
+        payloads = [json.loads(each.record.value) for each in made if each.tenant_id == tenant]
+        assert {each["kind"] for each in payloads if "kind" in each} == {"triage", "research", "resolution"}
+        assert {each["tier"] for each in payloads if "tier" in each} >= {"standard", "premium", "enterprise"}
+    used = {json.loads(each.command.record.value).get("customer_id") for each in plan_of(200).records if each.fault is None}
+    assert used <= set(customers)
 
 
 def test_pages_keep_order_and_lose_nothing() -> None:
     plan = plan_of(30)
-    assert [each for page in pages(plan, 7) for each in page] == plan.records
+    assert [each for page in pages(plan.records, 7) for each in page] == plan.records
 
 
-def done(plan: Plan) -> tuple[Watch, Recorded, Totals, dict[str, int]]:
+def done(plan: Plan) -> tuple[Watch, Recorded, Totals]:
     """Everything as it should be after this plan."""
-    watch = Watch(plan, published=len(plan.records))
+    watch = Watch(plan, published=len(plan.all()))
     recorded = Recorded()
     for position, ((aggregate_id, command_id), planned) in enumerate(plan.commands().items(), start=1):
         watch.outcomes[aggregate_id, command_id] = Outcome(planned.expected, None, planned.version, position, b"")
         if planned.expected is OutcomeKind.EVENTS:
             recorded.causes[command_id] += 1
-            recorded.versions[aggregate_id] = max(planned.version, recorded.versions.get(aggregate_id, 0))
+            recorded.versions[aggregate_id] = 4
         elif planned.expected is OutcomeKind.REJECTED:
             recorded.rejections[command_id] += 1
     totals = Totals(
@@ -114,12 +132,15 @@ def done(plan: Plan) -> tuple[Watch, Recorded, Totals, dict[str, int]]:
         outcomes=Counter(),
         rejected_by_code=Counter(),
         events=Counter(),
+        tasks=Counter(),
         rejections_recorded=0,
         dead_letters=0,
         read_model_rows=0,
         rows_by_status=Counter(),
+        host_killed=None,
+        approval_granted=True,
     )
-    return watch, recorded, totals, dict(recorded.versions)
+    return watch, recorded, totals
 
 
 def test_sums_that_match_have_no_problem() -> None:
@@ -136,13 +157,12 @@ def test_sums_that_match_have_no_problem() -> None:
         ("rejected twice", "rejected more than once"),
         ("no rejection", "not those that have a rejection"),
         ("parked", "were parked"),
-        ("row behind", "the read model does not show"),
         ("otherwise", "otherwise than planned"),
     ],
 )
 def test_each_sum_that_does_not_match_is_a_sentence(fault: str, sentence: str) -> None:
     plan = plan_of(40)
-    watch, recorded, totals, rows = done(plan)
+    watch, recorded, totals = done(plan)
     with_events = next(pair for pair, planned in plan.commands().items() if planned.expected is OutcomeKind.EVENTS)
     rejected = next(pair for pair, planned in plan.commands().items() if planned.expected is OutcomeKind.REJECTED)
     match fault:
@@ -158,24 +178,75 @@ def test_each_sum_that_does_not_match_is_a_sentence(fault: str, sentence: str) -
             del recorded.rejections[rejected[1]]
         case "parked":
             totals.dead_letters = 2
-        case "row behind":
-            rows[with_events[0]] -= 1
         case "otherwise":
             watch.outcomes[with_events] = watch.outcomes[with_events]._replace(kind=OutcomeKind.UNCHANGED)
-    assert any(sentence in problem for problem in problems(plan, watch, recorded, totals, rows))
+    assert any(sentence in problem for problem in problems(plan, watch, recorded, totals))
 
 
-def test_latency_is_from_publishing_to_showing() -> None:
+def carried(plan: Plan) -> tuple[Recorded, Tasks, dict[str, tuple[int, str]], Totals]:
+    """What a fleet should make of this plan: everything completed."""
+    _, recorded, totals = done(plan)
+    tasks = Tasks()
+    for request_id in plan.requests:
+        tasks.succeeded[request_id] = STEPS
+        tasks.ends.update(f"{request_id}-{step}" for step in range(STEPS))
+    rows = {request_id: (version, "completed") for request_id, version in recorded.versions.items()}
+    return recorded, tasks, rows, totals
+
+
+def test_a_workflow_that_matches_has_no_problem() -> None:
+    plan = plan_of(10)
+    assert workflow_problems(plan, *carried(plan)) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("lost", "not those that were published"),
+        ("row behind", "the read model does not show"),
+        ("standing", "neither ended nor wait"),
+        ("open task", "no end, or more than one"),
+        ("task ended twice", "no end, or more than one"),
+        ("step left out", "without 3 tasks that ended well"),
+        ("not approved", "whose approval was granted"),
+    ],
+)
+def test_each_sum_of_the_workflow_that_does_not_match_is_a_sentence(fault: str, sentence: str) -> None:
+    plan = plan_of(10)
+    recorded, tasks, rows, totals = carried(plan)
+    one = plan.requests[1]
+    match fault:
+        case "lost":
+            del recorded.versions[one]
+        case "row behind":
+            rows[one] = (3, "completed")
+        case "standing":
+            rows[one] = (4, "in_progress")
+        case "open task":
+            tasks.ends[f"{one}-0"] = 0
+        case "task ended twice":
+            tasks.ends[f"{one}-0"] = 2
+        case "step left out":
+            tasks.succeeded[one] -= 1
+        case "not approved":
+            totals.approval_granted = False
+    assert any(sentence in problem for problem in workflow_problems(plan, recorded, tasks, rows, totals))
+
+
+def test_a_request_is_at_rest_when_it_has_ended_or_waits_for_a_person() -> None:
+    seen = Carried({"a": "completed", "b": "awaiting_approval", "c": "in_progress", "d": "failed"})
+    assert seen.at_rest() == 3
+    assert seen.count()["completed"] == 1
+
+
+def test_a_request_counts_from_its_first_publication() -> None:
     plan = plan_of(5)
     watch = Watch(plan)
-    page = [each for each in plan.records if each.command.aggregate_id == plan.shown_request and each.fault is None][:4]
-    watch.note_published(page, 10.0)
-    assert watch.not_shown() == [plan.shown_request]
-    watch.note_shown({plan.shown_request: 2}, 10.5)
-    watch.note_published(page[:1], 11.0)
-    watch.note_shown({plan.shown_request: 4}, 12.0)
-    assert sorted(watch.latencies) == [0.5, 0.5, 2.0, 2.0]
-    assert watch.not_shown() == []
+    watch.note_published(plan.records, 10.0)
+    watch.note_published(plan.late, 12.0)
+    assert watch.published == len(plan.all())
+    assert {watch.request_published_at(each) for each in plan.requests} == {10.0}
+    assert watch.request_published_at("req-unknown") is None
 
 
 def test_percentiles() -> None:
