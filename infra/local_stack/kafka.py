@@ -94,7 +94,7 @@ class KafkaServer(LocalServer):
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         command = [self._java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", self._class_path, "kafka.tools.StorageTool"]
         command += ["format", "--ignore-formatted", "-t", cluster, "-c", str(configuration)]
-        run_as(command, None, cwd=self.directory, env=self.environment(), timeout=60)
+        run_as(command, None, cwd=self.directory, env=self.environment(), timeout=120)
 
     def _spawn(self) -> int:
         configuration = self.directory / "server.properties"

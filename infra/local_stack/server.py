@@ -25,7 +25,7 @@ class LocalServer(ABC):
     name: ClassVar[str]
     stop_signal: ClassVar[int] = signal.SIGTERM
     stop_seconds: ClassVar[float] = 20.0
-    ready_seconds: ClassVar[float] = 60.0
+    ready_seconds: ClassVar[float] = 120.0
     answer_seconds: ClassVar[float] = 10.0
 
     def __init__(self, state_dir: Path, progress: Progress = silent) -> None:
