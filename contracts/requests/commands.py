@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from contracts.fields import Reason, UtcTime
 from contracts.json_object import EMPTY, JsonObject
 from contracts.message import Command
+from contracts.money import Money
 from contracts.requests.values import (
     ActorId,
     Category,
@@ -142,6 +143,9 @@ class ApproveRequest(RequestCommand):
     type_name: ClassVar[str] = "agentmesh.requests.ApproveRequest.v1"
 
     reason: Reason | None = None
+    financial_impact: Money | None = Field(
+        default=None, description="What the approver saw: where it is given, the approval of another amount or currency is refused."
+    )
 
 
 class RejectRequest(RequestCommand):

@@ -77,6 +77,8 @@ class RequestTriaged(RequestEvent):
     reason: str | None = None
     customer_tier: CustomerTier | None = None
     """The tier that the decision knew."""
+    stopped_task_id: TaskId | None = None
+    """The triage task that was under way and is not wanted any more, because somebody else triaged."""
     triaged_at: AwareDatetime
 
 
@@ -157,11 +159,12 @@ class ApprovalNotRequired(ResolvableEvent):
 
 
 class ApprovalRequested(RequestEvent):
-    """The request waits for a person (REQ-20). Holds what that person needs to decide."""
+    """The request waits for a person (REQ-20). Holds what that person needs to decide, and comes again when that changes meanwhile."""
 
     type_name: ClassVar[str] = "agentmesh.requests.ApprovalRequested.v1"
 
     reasons: tuple[ApprovalReason, ...]
+    """Empty where none is left since the approval was first asked for; who was asked decides all the same."""
     escalation_reasons: tuple[EscalationReason, ...] = ()
     customer_id: CustomerId
     message: str
@@ -279,6 +282,8 @@ class RequestCompleted(RequestEvent):
     type_name: ClassVar[str] = "agentmesh.requests.RequestCompleted.v1"
 
     resolution: str
+    stopped_task_id: TaskId | None = None
+    """The task that was under way and is not wanted any more, because somebody else completed the request."""
     completed_at: AwareDatetime
 
 

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticCustomError, PydanticSerializationError
 
 from contracts.envelope import Metadata, RecordedEvent
+from contracts.json_object import freeze_object
 from contracts.tasks.commands import CompleteTask, FailTask, PauseTask, StartTask, TaskCommand, TimeOutTask
 from contracts.tasks.values import ModelUsage
 from contracts.topics import MAX_RECORD_BYTES
@@ -98,13 +99,14 @@ async def attempt(agent: Agent, task: Task, context: TaskContext) -> TaskCommand
     try:
         async with asyncio.timeout(max(left, 0)) as limit:
             result = _object(await agent.handle(task, context))
-        duration = round((time.monotonic() - started) * 1000)
-        done = CompleteTask.model_validate({**_common(task), "result": result, "usage": context.usage, "duration_ms": duration})
+        took = time.monotonic() - started
+        if limit.expired() or took >= left:
+            return _timed_out(task)  # it would not be stopped: what it answers now is late all the same
+        done = CompleteTask.model_validate({**_common(task), "result": result, "usage": context.usage, "duration_ms": round(took * 1000)})
         return _publishable(done)
     except TimeoutError as error:
         if limit.expired():
-            # The scheduler says the same under the same id; whoever is first is heard.
-            return TimeOutTask(tenant_id=task.tenant_id, task_id=task.task_id, due_at=task.deadline_at)
+            return _timed_out(task)
         return _failed(task, context, error)
     except TaskFailed as error:
         return _failed(task, context, error, reason=error.reason, final=error.final)
@@ -117,6 +119,11 @@ async def attempt(agent: Agent, task: Task, context: TaskContext) -> TaskCommand
     except Exception as error:
         context.logger.exception("the agent raised")
         return _failed(task, context, error)
+
+
+def _timed_out(task: Task) -> TimeOutTask:
+    """The scheduler says the same; whoever is first is heard."""
+    return TimeOutTask(tenant_id=task.tenant_id, task_id=task.task_id, due_at=task.deadline_at)
 
 
 def _failed(task: Task, context: TaskContext, error: Exception, *, reason: str = "", final: bool = False) -> FailTask:
@@ -144,10 +151,12 @@ def _publishable(command: CompleteTask) -> CompleteTask:
 
 def _object(result: object) -> Mapping[str, Any]:
     """The result as a JSON object. Raises TaskFailed for anything else: another attempt would answer the same."""
-    if isinstance(result, BaseModel):
-        return result.model_dump(mode="json")
-    if isinstance(result, Mapping):
-        return result
+    try:
+        given = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+        if isinstance(given, Mapping):
+            return freeze_object(given)
+    except (PydanticCustomError, PydanticSerializationError) as error:
+        raise TaskFailed(f"the agent's result is no JSON object: {error}"[:MAX_REASON], final=True) from error
     raise TaskFailed(f"the agent answered {type(result).__name__}, which is no JSON object", final=True)
 
 

@@ -96,7 +96,7 @@ def approval_requested(recorded: RecordedEvent, event: ApprovalRequested) -> Seq
 
 
 def request_updated(recorded: RecordedEvent, event: RequestUpdated) -> Sequence[RowChange]:
-    """What is asked about is what counts now: nobody is asked anew because of a change while a person is waited for."""
+    """What is asked about is what counts now; a change of category, amount or currency is also asked for anew, by a later event."""
     changed: dict[str, Any] = {}
     if event.message is not None:
         changed["message"] = event.message

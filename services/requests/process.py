@@ -22,6 +22,7 @@ from contracts.requests.events import (
     ApprovalRequested,
     ProcessingStarted,
     RequestApproved,
+    RequestCompleted,
     RequestCreated,
     RequestDeleted,
     RequestEvent,
@@ -66,11 +67,12 @@ class RequestProcess:
             reactions={
                 RequestCreated: (Reaction("ask-for-triage", self.ask_for_triage),),
                 ProcessingStarted: (Reaction("ask-for-triage-again", self.ask_for_triage_again),),
-                RequestTriaged: (Reaction("start-research", start_research),),
+                RequestTriaged: (Reaction("start-research", start_research), Reaction("stop-step", stop_step)),
                 ResearchStarted: (Reaction("ask-for-research", self.ask_for_research),),
                 ApprovalNotRequired: (Reaction("ask-for-resolution", self.ask_for_resolution),),
                 ApprovalRequested: (Reaction("stop-step", stop_step),),
                 RequestApproved: (Reaction("ask-for-resolution", self.ask_for_approved_resolution),),
+                RequestCompleted: (Reaction("stop-step", stop_step),),
                 RequestFailed: (Reaction("stop-step", stop_step),),
                 RequestDeleted: (Reaction("stop-step", stop_step),),
                 TaskCompleted: (Reaction("record-result", self.record_result),),
@@ -120,7 +122,8 @@ class RequestProcess:
         if record is None:
             return ()  # somebody else's task
         if event.outcome is not TaskOutcome.SUCCESS:
-            reason = f"The task {event.task_type} ended with {event.outcome.value}: {event.reason or 'its deadline passed'}."
+            kind = "" if event.error_type is None else f" ({event.error_type})"
+            reason = f"The task {event.task_type} ended with {event.outcome.value}: {event.reason or 'its deadline passed'}{kind}."
             return (_failure(event.tenant_id, event.subject_id, event.task_id, reason),)
         try:
             command = record(event)
@@ -178,7 +181,9 @@ def start_research(_: RecordedEvent, event: RequestTriaged) -> Sequence[Command]
     return (StartResearch(tenant_id=event.tenant_id, request_id=event.request_id),)
 
 
-def stop_step(_: RecordedEvent, event: ApprovalRequested | RequestFailed | RequestDeleted) -> Sequence[Command]:
+def stop_step(
+    _: RecordedEvent, event: RequestTriaged | ApprovalRequested | RequestCompleted | RequestFailed | RequestDeleted
+) -> Sequence[Command]:
     """The step that was under way is not wanted any more."""
     return _cancelled(event, event.stopped_task_id, f"{type(event).__name__}: the result is not waited for any more.")
 

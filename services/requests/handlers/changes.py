@@ -13,7 +13,7 @@ from contracts.requests.events import RequestReviewed, RequestUpdated
 from contracts.requests.values import FINAL_STATUSES, RequestStatus
 from infra.runtime.base import DecisionContext
 from services.requests.domain import Request, evolve
-from services.requests.handlers.evaluation import approval_decided, escalated, reasons_to_approve
+from services.requests.handlers.evaluation import approval_decided, asked_anew, escalated, reasons_to_approve
 from services.requests.handlers.subject import Events, actor_of, existing, of_tenant, subject, tier_of, wrong_status
 from services.requests.policies import (
     APPROVED_TERMS_ARE_FIXED,
@@ -43,13 +43,17 @@ def update_request(request: Request | None, command: UpdateRequest, context: Dec
     terms = Terms(changes.get("category", found.category), changes.get("priority", found.priority))
     if not REFUND_PRIORITY.is_satisfied_by(terms):
         raise BusinessRuleViolation("A refund needs priority 2 or above.", rule=REFUND_REQUIRES_MEDIUM_PRIORITY)
-    if found.status is RequestStatus.APPROVED and _changes_what_was_approved(found, changes):
+    changes_terms = _changes_terms(found, changes)
+    if found.status is RequestStatus.APPROVED and changes_terms:
         raise wrong_status(found, "Category, amount and currency of an approved request are fixed.", APPROVED_TERMS_ARE_FIXED)
     if (actor := actor_of(context)) is not None:
         changes["updated_by"] = actor
     updated = RequestUpdated(**subject(found), **changes, updated_at=context.now)
     after = evolve(found, updated)
-    return (updated, *_evaluated(after, after.customer_tier or tier_of(after, context), context))
+    tier = after.customer_tier or tier_of(after, context)
+    if after.status is RequestStatus.AWAITING_APPROVAL and changes_terms:
+        return (updated, *asked_anew(after, candidate_of(after, tier), context))
+    return (updated, *_evaluated(after, tier, context))
 
 
 def review_request(request: Request | None, command: ReviewRequest, context: DecisionContext) -> Events:
@@ -86,5 +90,6 @@ def _canonical(metadata: Mapping[str, Any]) -> str:
     return json.dumps(metadata, sort_keys=True)
 
 
-def _changes_what_was_approved(request: Request, changes: Mapping[str, Any]) -> bool:
+def _changes_terms(request: Request, changes: Mapping[str, Any]) -> bool:
+    """Category, amount or currency: what a person approves."""
     return "category" in changes or impact_of(changes.get("metadata", request.metadata)) != impact_of(request.metadata)

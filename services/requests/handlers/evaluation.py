@@ -32,12 +32,27 @@ def approval_decided(
     request: Request, candidate: Candidate, context: DecisionContext, findings: Mapping[str, Any], *, stopped: TaskId | None = None
 ) -> Events:
     """Escalation where it is new, and then: a person has to approve, has done so in advance, or need not."""
-    escalation = escalated(request, candidate, context)
     reasons = reasons_to_approve(request, candidate, context)
     if not reasons:
         return (_not_required(request, candidate, context, findings),)
+    return _asked(request, candidate, context, reasons, findings, stopped)
+
+
+def asked_anew(request: Request, candidate: Candidate, context: DecisionContext) -> Events:
+    """What an approval is waited for has changed: whoever decides is asked for what it is now, and time runs anew."""
+    return _asked(request, candidate, context, reasons_to_approve(request, candidate, context), request.findings, None)
+
+
+def _asked(
+    request: Request,
+    candidate: Candidate,
+    context: DecisionContext,
+    reasons: tuple[ApprovalReason, ...],
+    findings: Mapping[str, Any],
+    stopped: TaskId | None,
+) -> Events:
     requested = _requested(request, candidate, context, reasons, findings, stopped)
-    return (*escalation, requested, *_approved_in_advance(request, candidate, context, findings))
+    return (*escalated(request, candidate, context), requested, *_approved_in_advance(request, candidate, context, findings))
 
 
 def resolvable(request: Request, context: DecisionContext, findings: Mapping[str, Any]) -> dict[str, Any]:

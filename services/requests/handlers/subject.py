@@ -7,16 +7,18 @@ from typing import Any
 from contracts.customers.values import CustomerTier
 from contracts.envelope import UNKNOWN
 from contracts.errors import ActorRequired, BusinessRuleViolation, ResourceNotFound
+from contracts.ids import TaskId
 from contracts.requests.commands import RequestCommand, StepCommand
 from contracts.requests.events import RequestEvent
 from contracts.requests.values import RequestStatus
 from contracts.tenants.values import TenantSettings
 from infra.runtime.base import DecisionContext
 from services.requests.domain import Request
-from services.requests.policies import STEP_MUST_BE_CURRENT
+from services.requests.policies import DECIDER_MUST_BE_A_PERSON, STEP_MUST_BE_CURRENT
 from services.requests.reference import NOTHING_KNOWN
 
 Events = tuple[RequestEvent, ...]
+NO_PERSON = frozenset({"agent", "system"})
 
 
 def of_tenant(request: Request | None, command: RequestCommand) -> Request:
@@ -62,6 +64,19 @@ def known_actor(context: DecisionContext) -> str:
     if actor is None:
         raise ActorRequired
     return actor
+
+
+def known_decider(request: Request, context: DecisionContext) -> str:
+    """Who sent the command, for what a person decides (REQ-32). Refuses agents and the mesh itself."""
+    actor = known_actor(context)
+    if context.auth_type in NO_PERSON:
+        raise wrong_status(request, "Approvals are decided by people.", DECIDER_MUST_BE_A_PERSON)
+    return actor
+
+
+def not_waited_for(request: Request, command: StepCommand) -> TaskId | None:
+    """The task under way, where the command came from elsewhere: what somebody else did is not waited for any more."""
+    return None if command.task_id is not None else request.task_id
 
 
 def tier_of(request: Request, context: DecisionContext) -> CustomerTier:

@@ -23,7 +23,7 @@ from contracts.requests.values import APPROVAL_EXPIRED
 from infra.runtime.base import DecisionContext
 from services.requests.domain import Request
 from services.requests.handlers.approval import awaited, check_decider
-from services.requests.handlers.subject import Events, existing, known_actor, of_tenant, subject, wrong_status
+from services.requests.handlers.subject import Events, existing, known_actor, known_decider, of_tenant, subject, wrong_status
 from services.requests.policies import (
     ANSWERING_REQUIRES_AWAITING_APPROVAL,
     ANSWERING_REQUIRES_QUESTION,
@@ -36,7 +36,7 @@ from services.requests.policies import (
 def delegate_approval(request: Request | None, command: DelegateApproval, context: DecisionContext) -> Events:
     """Hand the decision over, from one who may decide to another who may; to the delegate again changes nothing."""
     found = existing(request, command)
-    actor = known_actor(context)
+    actor = known_decider(found, context)
     approval = awaited(found, "Only an approval that is waited for can be delegated.", DELEGATING_REQUIRES_AWAITING_APPROVAL)
     check_decider(found, approval, actor)
     if command.to == approval.delegated_to:
@@ -53,7 +53,7 @@ def delegate_approval(request: Request | None, command: DelegateApproval, contex
 def request_information(request: Request | None, command: RequestInformation, context: DecisionContext) -> Events:
     """Whoever may decide asks back; the approval goes on waiting."""
     found = existing(request, command)
-    actor = known_actor(context)
+    actor = known_decider(found, context)
     approval = awaited(found, "Questions are asked while an approval is waited for only.", ASKING_REQUIRES_AWAITING_APPROVAL)
     check_decider(found, approval, actor)
     return (InformationRequested(**subject(found), question=command.question, asked_by=actor, asked_at=context.now),)

@@ -28,7 +28,17 @@ from contracts.requests.values import RequestStatus
 from infra.runtime.base import DecisionContext
 from services.requests.domain import RESEARCH, TRIAGE, Request, evolve, task_of
 from services.requests.handlers.evaluation import escalated, reasons_to_approve
-from services.requests.handlers.subject import Events, actor_of, check_step, existing, of_tenant, subject, tier_of, wrong_status
+from services.requests.handlers.subject import (
+    Events,
+    actor_of,
+    check_step,
+    existing,
+    not_waited_for,
+    of_tenant,
+    subject,
+    tier_of,
+    wrong_status,
+)
 from services.requests.policies import (
     COMPLETION_REQUIRES_APPROVAL,
     COMPLETION_REQUIRES_IN_PROGRESS,
@@ -108,6 +118,7 @@ def triage_request(request: Request | None, command: TriageRequest, context: Dec
         confidence=command.confidence,
         reason=command.reason,
         customer_tier=tier,
+        stopped_task_id=not_waited_for(found, command),
         triaged_at=context.now,
     )
     return (triaged, *escalated(found, candidate_of(evolve(found, triaged), tier), context))
@@ -143,7 +154,10 @@ def complete_request(request: Request | None, command: CompleteRequest, context:
         if reasons:
             message = "The request needs an approval before it can be completed."
             raise wrong_status(found, message, COMPLETION_REQUIRES_APPROVAL, reasons=[reason.value for reason in reasons])
-    return (RequestCompleted(**subject(found), resolution=command.resolution, completed_at=context.now),)
+    completed = RequestCompleted(
+        **subject(found), resolution=command.resolution, stopped_task_id=not_waited_for(found, command), completed_at=context.now
+    )
+    return (completed,)
 
 
 def fail_request(request: Request | None, command: FailRequest, context: DecisionContext) -> Events:
@@ -154,9 +168,8 @@ def fail_request(request: Request | None, command: FailRequest, context: Decisio
     if not OPEN.is_satisfied_by(found):
         raise wrong_status(found, "Only an open request can fail.", FAILURE_REQUIRES_OPEN_REQUEST)
     check_step(found, command)
-    # A task that led to the failure has ended: there is nothing to stop.
-    stopped = None if command.task_id is not None else found.task_id
-    return (RequestFailed(**subject(found), reason=command.reason, stopped_task_id=stopped, failed_at=context.now),)
+    failed = RequestFailed(**subject(found), reason=command.reason, stopped_task_id=not_waited_for(found, command), failed_at=context.now)
+    return (failed,)
 
 
 def delete_request(request: Request | None, command: DeleteRequest, context: DecisionContext) -> Events:

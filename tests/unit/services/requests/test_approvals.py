@@ -190,6 +190,34 @@ def test_a_decision_of_a_person_needs_a_known_actor(command: Command, nobody: De
         assert (error.code, error.error_type) == ("ACTOR_REQUIRED", "ActorRequired")
 
 
+@pytest.mark.parametrize("command", [APPROVE, REJECT, DELEGATE, ASK], ids=lambda command: type(command).__name__)
+@pytest.mark.parametrize("auth_type", ["agent", "system"])
+def test_neither_an_agent_nor_the_mesh_decides(command: Command, auth_type: str) -> None:
+    assert answer(waiting(), command, context("agent-7", auth_type=auth_type)) == "decider_must_be_a_person"
+
+
+def test_an_agent_approves_nothing_in_advance() -> None:
+    assert answer(request_in("pending"), APPROVE, context("agent-7", auth_type="agent")) == "decider_must_be_a_person"
+
+
+@pytest.mark.parametrize("state", ["pending", "awaiting"])
+def test_an_approval_that_names_its_amount_is_of_no_other_one(state: str) -> None:
+    request = request_in(state)
+    seen = APPROVE.model_copy(update={"financial_impact": usd("99.99")})
+    assert decide(request, seen)
+    changed = after(request, UpdateRequest(**REQUEST, metadata={"amount": "9999.00"}), of=context("ada"))
+    assert answer(changed, seen) == "approval_must_be_of_the_impact"
+    assert answer(changed, APPROVE) in ("RequestApproved", "ApprovedInAdvance"), "who names none approves what it is now"
+
+
+def test_what_is_completed_by_hand_stops_the_resolution_that_may_still_pay() -> None:
+    approved = request_in("approved")
+    (by_hand,) = decide(approved, COMPLETE)
+    assert by_hand.stopped_task_id == approved.task_id  # type: ignore[attr-defined]
+    (by_task,) = decide(approved, COMPLETE.model_copy(update={"task_id": approved.task_id}))
+    assert by_task.stopped_task_id is None  # type: ignore[attr-defined]
+
+
 def test_approving_again_what_the_same_person_approved_changes_nothing_and_another_is_refused() -> None:
     for state in ("approved", "completed"):
         assert answer(request_in(state), APPROVE, context("grace")) == "-"

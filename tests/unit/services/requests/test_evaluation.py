@@ -16,8 +16,11 @@ from tests.unit.services.requests.request_states import (
     APPROVE,
     COMPLETE,
     CREATE,
+    DELEGATE,
+    EXPIRE,
     FAIL,
     FINDINGS,
+    HOUR,
     NOW,
     PROCESS,
     REQUEST,
@@ -25,6 +28,7 @@ from tests.unit.services.requests.request_states import (
     REVIEW,
     START,
     TRIAGE,
+    TRIAGE_AS_REFUND,
     after,
     answer,
     context,
@@ -108,15 +112,39 @@ def test_before_triage_and_after_an_approval_a_change_escalates_nothing() -> Non
     assert answer(request_in("pending"), update(priority=4, metadata={"amount": "1500.00"})) == "RequestUpdated"
 
 
-def test_a_change_while_an_approval_is_waited_for_is_recorded_evaluated_and_approved_as_it_is_then() -> None:
-    request = waiting()
-    events = decide(request, update(priority=3, metadata={"amount": "1500.00"}))
-    assert [type(event).__name__ for event in events] == ["RequestUpdated", "RequestEscalated"]
+def test_a_change_of_what_an_approval_is_waited_for_asks_for_it_anew() -> None:
+    request = after(waiting(), DELEGATE)
+    later = context("ada", at=NOW + 70 * HOUR)
+    events = decide(request, update(priority=3, metadata={"amount": "1500.00"}), later)
+    assert [type(event).__name__ for event in events] == ["RequestUpdated", "RequestEscalated", "ApprovalRequested"]
+    asked = events[-1]
+    assert isinstance(asked, ApprovalRequested)
+    assert (asked.financial_impact, asked.findings, asked.stopped_task_id) == (usd("1500.00"), request.findings, None)
+    assert asked.reasons == (ApprovalReason.REFUND, ApprovalReason.AMOUNT_ABOVE_THRESHOLD, ApprovalReason.ESCALATED)
     changed = fold(request, events)
+    assert changed.approval is not None
+    assert (changed.approval.delegated_to, changed.approval.expires_at) == (None, NOW + (70 + 72) * HOUR)
+    assert answer(changed, EXPIRE) == "-", "the end of the time for another amount is not the end of this one's"
     assert changed.status is RequestStatus.AWAITING_APPROVAL
     (approved,) = decide(changed, APPROVE)
     assert isinstance(approved, RequestApproved)
     assert approved.financial_impact == usd("1500.00")
+
+
+def test_who_was_asked_decides_even_where_a_change_leaves_no_reason() -> None:
+    events = decide(waiting(), update(category="billing"))
+    assert [type(event).__name__ for event in events] == ["RequestUpdated", "ApprovalRequested"]
+    assert events[-1].reasons == ()  # type: ignore[attr-defined]
+
+
+def test_another_change_while_an_approval_is_waited_for_asks_nobody_anew() -> None:
+    assert answer(waiting(), update(message="please be quick", priority=3)) == "RequestUpdated"
+
+
+def test_what_was_approved_in_advance_is_approved_when_a_change_leads_back_to_it() -> None:
+    asked = after(request_in("approved in advance"), TRIAGE_AS_REFUND, START, update(metadata={"amount": "5000.00"}), REQUIRE)
+    assert asked.status is RequestStatus.AWAITING_APPROVAL
+    assert answer(asked, update(metadata=dict(CREATE.metadata)), context("ada")).endswith("ApprovalRequested RequestApproved")
 
 
 @pytest.mark.parametrize(

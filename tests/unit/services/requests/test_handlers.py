@@ -32,6 +32,7 @@ from contracts.requests.events import (
 from contracts.requests.values import Category, Priority, RequestStatus
 from infra.runtime.base import DecisionContext
 from services.requests.domain import RESEARCH, Request, UnexpectedEvent, evolve, task_of
+from services.requests.domain import TRIAGE as TRIAGE_STEP
 from services.requests.handlers import DECISIONS
 from services.requests.handlers.workflow import thread_of
 
@@ -158,6 +159,7 @@ def test_triage_assigns_category_priority_and_confidence() -> None:
             confidence=0.9,
             reason="names an order",
             customer_tier=CustomerTier.STANDARD,
+            stopped_task_id=task_of("req-1", TRIAGE_STEP),
             triaged_at=NOW,
         ),
     )
@@ -217,7 +219,9 @@ def test_research_that_was_recorded_before_it_told_the_request_is_read_and_writt
 
 
 def test_a_request_in_progress_completes_with_its_resolution() -> None:
-    assert decide(given(*TO_IN_PROGRESS), COMPLETE) == (RequestCompleted(**REQUEST, resolution="it is on its way", completed_at=NOW),)
+    in_progress = given(*TO_IN_PROGRESS)
+    done = RequestCompleted(**REQUEST, resolution="it is on its way", stopped_task_id=in_progress.task_id, completed_at=NOW)
+    assert decide(in_progress, COMPLETE) == (done,)
     completed = given(*TO_COMPLETED)
     assert (completed.status, completed.resolution) == (RequestStatus.COMPLETED, "it is on its way")
 

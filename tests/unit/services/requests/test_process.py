@@ -24,6 +24,7 @@ from contracts.requests.events import (
     RequestDeleted,
     RequestFailed,
     RequestTriaged,
+    RequestUpdated,
     ResearchStarted,
 )
 from contracts.requests.values import ApprovalReason, Category, Priority
@@ -242,6 +243,7 @@ def test_a_workflow_that_was_started_again_has_a_new_task_and_the_old_one_is_cal
 
 STOPPING: list[Any] = [
     REQUESTED,
+    RequestCompleted(**REQUEST, resolution="done", completed_at=NOW),
     RequestFailed(**REQUEST, reason="given up", failed_at=NOW),
     RequestDeleted(**REQUEST, deleted_at=NOW),
 ]
@@ -259,8 +261,8 @@ def test_no_other_event_is_reacted_to() -> None:
     starting = {RequestCreated, ProcessingStarted, RequestTriaged, ResearchStarted, ApprovalNotRequired, RequestApproved}
     assert set(PROCESS.reactions) == {*starting, *(type(event) for event in STOPPING), TaskCompleted}
     assert {event.context for event in PROCESS.reactions} == set(PROCESS.contexts)
-    assert RequestCompleted in EVENTS
-    assert follows(RequestCompleted(**REQUEST, resolution="done", completed_at=NOW)) == []
+    assert RequestUpdated in EVENTS
+    assert follows(RequestUpdated(**REQUEST, priority=Priority.HIGH, updated_at=NOW)) == []
 
 
 def test_a_deployment_exchanges_the_strategy_of_a_step_by_data() -> None:
@@ -290,6 +292,18 @@ def test_a_deployment_exchanges_the_strategy_of_a_step_by_data() -> None:
 )
 def test_a_step_without_success_fails_the_request(step: str, outcome: TaskOutcome, why: str | None, told: str) -> None:
     assert failure(completed(step, outcome=outcome, reason=why)) == f"The task {step} ended with {told}"
+
+
+def test_the_kind_of_the_last_error_is_told() -> None:
+    ended = completed(TRIAGE, outcome=TaskOutcome.FAILURE, reason="given_up", error_type="ModelNonsense")
+    assert failure(ended) == "The task triage ended with FAILURE: given_up (ModelNonsense)."
+
+
+def test_what_somebody_else_triaged_is_not_waited_for_any_more() -> None:
+    started, cancelled = follows(REQUEST_TRIAGED.model_copy(update={"stopped_task_id": "task-1"}))
+    assert isinstance(started, StartResearch)
+    assert isinstance(cancelled, CancelTask)
+    assert cancelled.task_id == "task-1"
 
 
 def test_a_result_that_came_with_a_failure_is_not_used() -> None:

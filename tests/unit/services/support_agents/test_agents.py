@@ -114,7 +114,7 @@ async def test_a_model_is_a_result() -> None:
         ("failing", "TaskFailed", "nothing to be done", True),
         ("unwritable", "TaskFailed", "cannot be written as JSON", True),
         ("too_large", "TaskFailed", "at most 262144", True),
-        ("with_nul", "ValidationError", "NUL", False),
+        ("with_nul", "TaskFailed", "NUL", True),
         ("raising_unwritable", "RuntimeError", "half \\ud800", False),
         ("late_error", "TimeoutError", "the model was slow", False),
     ],
