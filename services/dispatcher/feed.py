@@ -38,12 +38,12 @@ class Feed:
         self.observer: Callable[[Event], None] | None = None
         """Told of every event, from when it is set."""
 
-    async def read_new(self, *, look_first: bool) -> int:
-        """Apply what is new in both logs, agents first; answers how many entries. `look_first` asks the cheaper question first."""
+    async def read_new(self, heads: Mapping[str, int] | None = None) -> int:
+        """Apply what is new in both logs, agents first; answers how many entries. With `heads` only a log that is longer is read."""
         done = 0
         for context in (AGENTS, TASKS):
             store = self._stores[context]
-            if look_first and await store.head() <= self._position[context]:
+            if heads is not None and heads[context] <= self._position[context]:
                 continue
             while page := await store.read_log(self._position[context], self._page_size):
                 for entry in page:

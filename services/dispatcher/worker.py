@@ -16,6 +16,7 @@ from contracts.envelope import Metadata, command_headers
 from contracts.ids import TenantId
 from contracts.message import Command
 from contracts.topics import FLEET_TOPIC, commands_topic
+from infra.event_store.heads import LogHeads
 from infra.fleet.kafka import KafkaFleetTopic
 from infra.kafka.producer import OutgoingRecord
 from infra.runtime.leading_worker import LeadingWorker
@@ -43,6 +44,7 @@ class DispatcherWorker(LeadingWorker):
     def __init__(self, settings: MeshSettings, telemetry: Telemetry) -> None:
         self._own = DispatcherSettings()
         super().__init__(NAME, (TASKS, AGENTS), settings, telemetry, leader_poll_seconds=self._own.leader_poll_seconds)
+        self._heads = LogHeads(self.database, (TASKS, AGENTS))
         self._shown: set[tuple[TenantId, str]] = set()
 
     def required_topics(self) -> Collection[str]:
@@ -57,7 +59,7 @@ class DispatcherWorker(LeadingWorker):
         )
         feed = Feed(self.stores, dispatcher, own.page_size)
         await begin(self.database, self.stores, dispatcher, feed, self.settings.topic_prefix, self.settings.partitions)
-        await feed.read_new(look_first=False)  # all that is open is known before the first choice
+        await feed.read_new()  # all that is open is known before the first choice
         liveness = Liveness(
             self.identity,
             self.settings.partitions,
@@ -100,7 +102,7 @@ class DispatcherWorker(LeadingWorker):
                 if not await self.leader.still_leads():
                     logger.warning("the dispatcher's session is gone, so it leads no more")
                     return
-            news = await feed.read_new(look_first=idle > 0)
+            news = await feed.read_new(await self._heads.look() if idle else None)
             chosen = dispatcher.dispatch(time.monotonic(), own.most_at_once)
             if chosen:
                 await self._assign(feed, chosen)

@@ -16,6 +16,7 @@ from itertools import islice
 from contracts.envelope import decode_stored
 from infra.errors import TransientError
 from infra.event_store.base import EventStore, LogEntry
+from infra.event_store.heads import LogHeads
 from infra.kafka.producer import PagePublisher
 from infra.relay_positions.base import Leadership, LostLeadership, RelayPosition
 from infra.resilience.retry import delay_ms
@@ -41,6 +42,7 @@ class ContextRelay:
         topic_prefix: str,
         attempted: Callable[[], None],
         work_topics: WorkTopics,
+        heads: LogHeads,
     ) -> None:
         self.context = store.context
         self._store = store
@@ -51,6 +53,7 @@ class ContextRelay:
         self._prefix = topic_prefix
         self._attempted = attempted
         self._work_topics = work_topics
+        self._heads = heads
         self._ahead: asyncio.Task[list[LogEntry]] | None = None
         self._failures = 0
 
@@ -93,8 +96,10 @@ class ContextRelay:
         idle = 0
         while not stop.is_set():
             self._attempted()
-            # While nothing comes only the head is asked for, which is the cheaper question.
-            page = await self._next_page(leadership.position) if not idle or await self._store.head() > leadership.position else []
+            # While nothing comes only the head is asked for: the cheaper question, and one for all contexts.
+            page = (
+                await self._next_page(leadership.position) if not idle or await self._heads.of(self.context) > leadership.position else []
+            )
             if not page:
                 pending.set(0)
                 await _wait(stop, self._idle_seconds(idle))

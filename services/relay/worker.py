@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from contracts.topics import CONTEXTS, dead_letters_topic, events_topic, rejections_topic
 from infra.event_store.base import EventStore
+from infra.event_store.heads import LogHeads
 from infra.kafka.producer import PagePublisher
 from infra.relay_positions.postgres import PostgresRelayPosition
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
@@ -23,6 +24,7 @@ class RelayWorker(ConnectedWorker):
     def __init__(self, settings: MeshSettings, telemetry: Telemetry) -> None:
         super().__init__("relay", CONTEXTS, settings, telemetry)
         relay_settings = RelaySettings()
+        self._heads = LogHeads(self.database, CONTEXTS)
         self._relays = [self._relay_of(store, relay_settings) for store in self.stores.values()]
         self._ended = asyncio.Event()
         self._ended.set()
@@ -38,6 +40,7 @@ class RelayWorker(ConnectedWorker):
             settings.topic_prefix,
             self.attempted,
             WorkTopics(settings),
+            self._heads,
         )
 
     def required_topics(self) -> Collection[str]:

@@ -89,12 +89,12 @@ async def _known(arena: Arena, count: int) -> Stage:
     try:
         stores = {context: PostgresEventStore(database, context) for context in (AGENTS, TASKS)}
         before, cpu, started = arena.meter.snapshot(), time.process_time(), time.monotonic()
-        await Feed(stores, Dispatcher(), PAGE).read_new(look_first=False)
+        await Feed(stores, Dispatcher(), PAGE).read_new()
         seconds, client = time.monotonic() - started, (time.process_time() - cpu) * 1e6 / count
         postgres = used(before, arena.meter.snapshot()).get("postgres", 0.0) * 1e6 / count
         tracemalloc.start()
         dispatcher = Dispatcher()
-        await Feed(stores, dispatcher, PAGE).read_new(look_first=False)
+        await Feed(stores, dispatcher, PAGE).read_new()
         held = tracemalloc.get_traced_memory()[0] / MEGABYTE
         tracemalloc.stop()
         if len(dispatcher.directory) != count:

@@ -54,7 +54,7 @@ async def started(
     feed = Feed(stores, dispatcher, PAGE)
     if not at_the_beginning:
         await begin(mesh.database, stores, dispatcher, feed, mesh.settings.topic_prefix, partitions)
-    await feed.read_new(look_first=False)
+    await feed.read_new()
     return dispatcher, feed, stores
 
 
