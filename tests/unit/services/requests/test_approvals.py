@@ -9,7 +9,7 @@ from contracts.customers.values import CustomerTier
 from contracts.errors import ActorRequired
 from contracts.message import Command
 from contracts.money import Money
-from contracts.requests.commands import DelegateApproval, RequireApproval, UpdateRequest
+from contracts.requests.commands import CreateRequest, DelegateApproval, RequireApproval, UpdateRequest
 from contracts.requests.events import (
     ApprovalDelegated,
     ApprovalExpired,
@@ -23,6 +23,7 @@ from contracts.requests.events import (
     RequestUpdated,
 )
 from contracts.requests.values import ApprovalReason, Category, EscalationReason, Priority, RequestStatus
+from contracts.topics import MAX_EVENT_BYTES, MAX_RECORD_BYTES
 from infra.runtime.base import DecisionContext
 from services.requests.domain import RESOLUTION, UnexpectedEvent, evolve, task_of
 from tests.unit.services.requests.request_states import (
@@ -208,6 +209,20 @@ def test_an_approval_that_names_its_amount_is_of_no_other_one(state: str) -> Non
     changed = after(request, UpdateRequest(**REQUEST, metadata={"amount": "9999.00"}), of=context("ada"))
     assert answer(changed, seen) == "approval_must_be_of_the_impact"
     assert answer(changed, APPROVE) in ("RequestApproved", "ApprovedInAdvance"), "who names none approves what it is now"
+
+
+def test_the_largest_findings_a_command_can_bring_fit_into_every_event_that_tells_them() -> None:
+    letter = "\U00020000"  # four bytes in UTF-8
+    created = CREATE.model_copy(update={"message": letter * 10_000, "metadata": {"amount": "99.99", "note": letter * 9_960}})
+    room = MAX_RECORD_BYTES - len(RequireApproval(**REQUEST, findings={"findings": ""}).to_json())
+    required = RequireApproval(**REQUEST, findings={"findings": "x" * room})
+    assert len(required.to_json()) == MAX_RECORD_BYTES
+    request = after(None, CreateRequest.model_validate(dict(created)), APPROVE, TRIAGE_AS_REFUND, START)
+    asked, approved = decide(request, required)
+    assert isinstance(asked, ApprovalRequested)
+    assert isinstance(approved, RequestApproved)
+    for event in (asked, approved):
+        assert MAX_RECORD_BYTES < len(event.to_json()) < MAX_EVENT_BYTES
 
 
 def test_what_is_completed_by_hand_stops_the_resolution_that_may_still_pay() -> None:
