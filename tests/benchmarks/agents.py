@@ -11,14 +11,17 @@ import uvloop
 
 from contracts.agents.commands import RegisterAgent
 from contracts.agents.values import Capability
-from contracts.envelope import Metadata, command_headers
+from contracts.envelope import Metadata, command_headers, encode_stored
 from contracts.ids import AgentId, TenantId
-from contracts.topics import commands_topic
+from contracts.tasks.events import TaskAssigned, TaskCompleted, TaskQueued, TaskStarted
+from contracts.tasks.examples import EXAMPLES
+from contracts.topics import commands_topic, events_topic
 from infra.event_store.postgres import PostgresEventStore
 from infra.kafka.producer import OutgoingRecord, PagePublisher
 from infra.postgres.pool import Database
 from services.dispatcher.dispatch import Dispatcher
 from services.dispatcher.feed import AGENTS, TASKS, Feed
+from services.dispatcher.start import begin
 from tests.benchmarks.arena import Arena, Servers
 from tests.benchmarks.measure import used
 from tests.benchmarks.pipelines import running
@@ -28,6 +31,8 @@ MEGABYTE = 1024 * 1024
 PAGE = 2_000
 SKILLS = 40
 KINDS = ("triage", "research", "resolution")
+PAST = [(event, dict(EXAMPLES[event])) for event in (TaskQueued, TaskAssigned, TaskStarted, TaskCompleted)]
+OPEN = 200
 
 
 def registrations(prefix: str, count: int) -> Iterator[OutgoingRecord]:
@@ -104,4 +109,75 @@ async def _known(arena: Arena, count: int) -> Stage:
         await database.close()
 
 
-AGENT_STAGES: dict[str, tuple[Callable[[Servers, int], list[Stage]], int, int]] = {"agents": (ten_thousand, 10_000, 10_000)}
+def new_leader(servers: Servers, count: int) -> list[Stage]:
+    """A dispatcher begins beside `count` old tasks of four events each and a few open ones: from the whole log, then from read models."""
+    with Arena(servers, "start") as arena:
+        _old_tasks(arena, count)
+        return uvloop.run(_starts(arena, count * len(PAST)))
+
+
+def _old_tasks(arena: Arena, count: int) -> None:
+    """The log and the read model of tasks as they are long after; the last OPEN tasks have only begun."""
+    copy = "COPY tasks.stored_events (originator_id, originator_version, topic, state, notification_id) FROM STDIN WITH (FORMAT binary)"
+    rows = """
+        INSERT INTO read_tasks.tasks (task_id, tenant_id, task_type, kind, subject_id, status, priority, attempt, max_attempts, queued_at,
+                                      version, position)
+        SELECT 'task-' || n, 'acme', 'triage', 'triage', 'r', CASE WHEN n < %(old)s THEN 'done' ELSE 'queued' END, 2, 1, 3, now(), 1, n
+        FROM generate_series(0, %(old)s + %(open)s - 1) n"""
+    checkpoints = "INSERT INTO mesh.checkpoints SELECT 'tasks', %s, p, 0, %s FROM generate_series(0, %s) p"
+    with arena.connect() as connection, connection.cursor() as cursor, connection.transaction():
+        with cursor.copy(copy) as log:
+            log.set_types(["text", "int8", "text", "bytea", "int8"])
+            position = 0
+            for number in range(count + OPEN):
+                for version, (event, example) in enumerate(PAST if number < count else PAST[:1], start=1):
+                    position += 1
+                    task_id = f"task-{number}"
+                    metadata = Metadata(
+                        f"e{position}",
+                        event.type_name,
+                        "/agentmesh/tasks",
+                        task_id,
+                        "2026-01-01T00:00:00Z",
+                        "acme",
+                        "system",
+                        "x",
+                        "c",
+                        "c",
+                    )
+                    state = encode_stored(metadata, event.model_validate({**example, "task_id": task_id}).to_json())
+                    log.write_row((task_id, version, event.type_name, state, position))
+        cursor.execute("UPDATE tasks.log_head SET position = %s", (position,))
+        cursor.execute(rows.encode(), {"old": count, "open": OPEN})
+        cursor.execute(checkpoints.encode(), (arena.prefix + events_topic(TASKS), position, arena.partitions - 1))
+    with arena.connect() as connection:
+        connection.execute("ANALYZE read_tasks.tasks, tasks.stored_events")
+    arena.checkpoint()
+
+
+async def _starts(arena: Arena, events: int) -> list[Stage]:
+    database = Database(arena.settings, arena.dsn, name="bench")
+    await database.open()
+    found = []
+    try:
+        stores = {context: PostgresEventStore(database, context) for context in (AGENTS, TASKS)}
+        for name in ("start from the whole log", "start from read models"):
+            feed = Feed(stores, dispatcher := Dispatcher(), PAGE)
+            before, cpu, started = arena.meter.snapshot(), time.process_time(), time.monotonic()
+            if name.endswith("models"):
+                await begin(database, stores, dispatcher, feed, arena.prefix, arena.partitions)
+            await feed.read_new()
+            seconds, client = time.monotonic() - started, (time.process_time() - cpu) * 1e6 / events
+            postgres = used(before, arena.meter.snapshot()).get("postgres", 0.0) * 1e6 / events
+            if len(dispatcher.waiting) != OPEN:
+                raise RuntimeError(f"{name}: {len(dispatcher.waiting)} tasks wait, not {OPEN}")
+            found.append(Stage(name, events, seconds, client, postgres, {"seconds": seconds}))
+        return found
+    finally:
+        await database.close()
+
+
+AGENT_STAGES: dict[str, tuple[Callable[[Servers, int], list[Stage]], int, int]] = {
+    "agents": (ten_thousand, 10_000, 10_000),
+    "leader": (new_leader, 50_000, 250_000),
+}
