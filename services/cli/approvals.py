@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from contracts.requests.commands import (
     ApproveRequest,
@@ -68,16 +69,22 @@ async def show(tenant: str, request_id: str, output: Output) -> None:
     }
     print_facts(facts)
     if found.status is ApprovalStatus.WAITING:
-        print(f"\ndecide with: agentmesh approvals approve {request_id} | approvals reject {request_id} --reason TEXT")
+        print(f"\ndecide with: agentmesh approvals approve {request_id}{_amount(found)} | approvals reject {request_id} --reason TEXT")
 
 
-async def order(verb: str, request_id: str, *, actor: str | None, tenant: str, timeout: float, output: Output, **fields: str | None) -> int:
+async def order(verb: str, request_id: str, *, actor: str | None, tenant: str, timeout: float, output: Output, **fields: Any) -> int:
     """Publish one decision in the actor's name and answer the exit code; after a refusal it says where to look."""
     payload = {"request_id": request_id, **fields}
     code = await publish.order(ORDERS[verb], payload, tenant=tenant, timeout=timeout, output=output, actor=actor)
     if code == FAILED:
         tell(f"how it stands: agentmesh requests show {request_id}; who decides: agentmesh approvals show {request_id}")
     return code
+
+
+def _amount(view: ApprovalView) -> str:
+    """The options that name what is looked at, so that nothing else is approved."""
+    impact = view.financial_impact
+    return "" if impact is None else f" --amount {impact.amount:f} --currency {impact.currency}"
 
 
 def _deciders(view: ApprovalView) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,6 +51,11 @@ def show(request_id: IdArgument, tenant: TenantOption = "default", output: Outpu
 @approvals.command()
 def approve(
     request_id: IdArgument,
+    amount: Annotated[
+        str | None,
+        typer.Option("--amount", metavar="AMOUNT", help="What you approve, e.g. 1500.00; refused when it is another amount by now."),
+    ] = None,
+    currency: Annotated[str, typer.Option("--currency", metavar="CODE", help="The currency of --amount.")] = "USD",
     reason: ReasonOption = None,
     actor: AsOption = None,
     tenant: TenantOption = "default",
@@ -59,9 +64,10 @@ def approve(
 ) -> None:
     """Approve a request that waits for it, or in advance one that is still pending.
 
-    Example: agentmesh approvals approve req-4f1c --reason "agreed on the phone" --as ada
+    Example: agentmesh approvals approve req-4f1c --amount 1500.00 --reason "agreed on the phone" --as ada
     """
-    _order("approve", request_id, actor, tenant, timeout, output, reason=reason)
+    impact = None if amount is None else {"amount": amount, "currency": currency}
+    _order("approve", request_id, actor, tenant, timeout, output, reason=reason, financial_impact=impact)
 
 
 @approvals.command()
@@ -117,7 +123,7 @@ def answer(
     _order("answer", request_id, actor, tenant, timeout, output, answer=text)
 
 
-def _order(verb: str, request_id: str, actor: str | None, tenant: str, timeout: float, output: Output, **fields: str | None) -> None:
+def _order(verb: str, request_id: str, actor: str | None, tenant: str, timeout: float, output: Output, **fields: Any) -> None:
     import asyncio
 
     from services.cli import approvals as work

@@ -70,7 +70,9 @@ def approved_after_questions(cli: Cli) -> None:
         done = decide(cli, verb, "req-1", who, *more)
         assert (done.code, done.json["outcome"]) == (exit_codes.OK, "events"), done.out
     assert refused(decide(cli, "approve", "req-1", "ada"))["details"]["status"] == "awaiting_approval"
-    done = decide(cli, "approve", "req-1", "grace", "--reason", "as agreed")
+    other = refused(decide(cli, "approve", "req-1", "grace", "--amount", "25.00"))
+    assert other["details"]["rule"] == "approval_must_be_of_the_impact"
+    done = decide(cli, "approve", "req-1", "grace", "--amount", "2500.00", "--reason", "as agreed")
     assert (done.code, done.json["events"]) == (exit_codes.OK, ["agentmesh.requests.RequestApproved.v1"])
     assert decide(cli, "approve", "req-1", "grace").json["outcome"] == "unchanged"
     wait_for(lambda: shown(cli, "req-1").json["status"] == "approved")
