@@ -9,14 +9,16 @@ from typing import Any
 
 import psycopg
 
-from contracts.requests.values import Category, Priority
+from contracts.requests.values import Category
 from infra.knowledge.base import Passage
 from infra.knowledge.local_embedding import NAME, embed_text
 from infra.knowledge.postgres import EXACT_BELOW, as_vector
 from infra.postgres.sql_files import read_sql
 from services.support_agents import rules
 from services.support_agents.agents import PASSAGES
+from services.support_agents.answer import Finding, letter
 from services.support_agents.finding import findings
+from services.support_agents.questions import Known, Researched
 from tests.benchmarks.workflow.cases import TENANT
 
 _SEARCH = read_sql("infra.knowledge.sql", "search.sql")
@@ -25,23 +27,24 @@ _local = threading.local()
 
 def classify(message: str, category: str) -> dict[str, Any]:
     """What triage does."""
-    found = rules.classify(message, category=Category(category), priority=Priority.MEDIUM, metadata={})
-    return {"message": message, "category": found.category.value, "priority": int(found.priority), "confidence": found.confidence}
+    found = rules.triage(Known(message=message, category=Category(category)))
+    return {"message": message, **found.model_dump(mode="json")}
 
 
 def search(known: dict[str, Any]) -> dict[str, Any]:
     """What research does: one query to the knowledge base in Postgres."""
-    message, category = known["message"], Category(known["category"])
-    found = findings(_search(message))
-    terms = list(rules.search_terms(message, category))
-    return {**known, "search_terms": terms, "findings": [asdict(each) for each in found]}
+    plan = rules.search_plan(Known(message=known["message"], category=known["category"]))
+    found = findings(_search(plan.query))
+    return {**known, "search_terms": list(plan.search_terms), "findings": [asdict(each) for each in found]}
 
 
 def answer(known: dict[str, Any]) -> dict[str, Any]:
     """What resolution does."""
-    found = [rules.Finding(**each) for each in known["findings"]]
-    said = rules.answer(known["message"], Category(known["category"]), found, None)
-    return {"resolution": said.text, "confidence": said.confidence, "sources": list(said.sources)}
+    found = tuple(Finding(**each) for each in known["findings"])
+    category = Category(known["category"])
+    drafted = rules.draft(Researched(message=known["message"], category=category, findings=found))
+    text = letter(known["message"], category, drafted.text, None)
+    return {"resolution": text, "confidence": drafted.confidence, "sources": list(drafted.sources)}
 
 
 def _search(message: str) -> list[Passage]:
