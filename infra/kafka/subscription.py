@@ -90,6 +90,7 @@ class BatchSubscription:
         failed: FailedCallback,
         member: str,
         max_records: int,
+        min_bytes: int = 1,
     ) -> None:
         self._settings = settings
         self._bootstrap = bootstrap
@@ -99,6 +100,7 @@ class BatchSubscription:
         self._listener = _Listener(assigned, revoked, failed)
         self._member = member
         self._max_records = max_records
+        self._min_bytes = min_bytes
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
         self._attempts = Attempts()
@@ -156,6 +158,7 @@ class BatchSubscription:
             max_poll_interval_ms=settings.kafka_max_poll_interval_ms,
             isolation_level="read_committed",
             fetch_max_wait_ms=500,
+            fetch_min_bytes=self._min_bytes,
             max_partition_fetch_bytes=1_048_576,
         )
         self._subscriber(self._handle)

@@ -63,6 +63,8 @@ class ReadModel:
     """Called for each event beside its own function, for histories."""
     durable: bool = False
     """Decisions are taken on its rows: what was seen must not be gone after a crash of the database, even if it would be made again."""
+    gathers: bool = False
+    """Nobody waits for it: its events are fetched half a second apart, or when there are many. A fetch costs more than its events."""
     _unused: frozenset[str] = field(init=False, repr=False, compare=False)
     """Names of events that need not be decoded, which is most of what an event costs."""
 

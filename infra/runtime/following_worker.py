@@ -38,6 +38,7 @@ from infra.telemetry.telemetry import Telemetry
 logger = logging.getLogger(__name__)
 
 MAX_RECORDS = 2_000
+GATHERED_BYTES = 64 * 1024
 WATCH_SECONDS = 2.0
 MAX_LINKS = 32
 
@@ -78,6 +79,7 @@ class FollowingWorker(ConnectedWorker):
         telemetry: Telemetry,
         *,
         durable: bool = False,
+        gathers: bool = False,
     ) -> None:
         # What is saved and its checkpoint are lost together or not at all, and are then made again: no commit needs to wait for the disk.
         super().__init__(worker_name, sorted({source.context for source in sources.values()}), settings, telemetry, durable=durable)
@@ -97,6 +99,7 @@ class FollowingWorker(ConnectedWorker):
             failed=self.fail,
             member=self.identity,
             max_records=MAX_RECORDS,
+            min_bytes=GATHERED_BYTES if gathers else 1,
         )
         self._checkpoints: dict[TopicPartition, Checkpoint] = {}
         # Where Kafka goes on, of partitions that broke off; they catch up from the store first.

@@ -17,7 +17,7 @@ class ProjectionWorker(FollowingWorker):
     def __init__(self, model: ReadModel, settings: MeshSettings, telemetry: Telemetry) -> None:
         self._read_model = model
         sources = {events_topic(context): Source(context, read_events) for context in model.contexts}
-        super().__init__(f"projections.{model.name}", model, sources, settings, telemetry, durable=model.durable)
+        super().__init__(f"projections.{model.name}", model, sources, settings, telemetry, durable=model.durable, gathers=model.gathers)
 
     def writer(self) -> ReadModelWriter:
         """Rows are written in the transaction of the checkpoints."""

@@ -121,6 +121,7 @@ def _at(recorded: RecordedEvent) -> dict[str, int]:
 ANALYTICS = ReadModel(
     name="analytics",
     version=2,
+    gathers=True,
     contexts=("requests", "tasks"),
     package="projections.analytics",
     tables=(

@@ -82,6 +82,7 @@ def _close(recorded: RecordedEvent, name: str) -> Change:
 DEADLINES = ReadModel(
     name="deadlines",
     version=3,
+    gathers=True,
     contexts=("tasks", "requests"),
     package="projections.deadlines",
     tables=(

@@ -49,6 +49,7 @@ def _at(recorded: RecordedEvent) -> dict[str, int]:
 REVIEWS = ReadModel(
     name="reviews",
     version=1,
+    gathers=True,
     contexts=("requests",),
     package="projections.reviews",
     tables=(

@@ -144,6 +144,7 @@ def _usage(event: tasks.TaskPaused | tasks.TaskReassigned | tasks.TaskCompleted)
 TIMELINE = ReadModel(
     name="timeline",
     version=2,
+    gathers=True,
     contexts=("requests", "tasks"),
     package="projections.timeline",
     tables=(Table(TABLE, key=("stream_id", "context", "version"), columns=COLUMNS, append_only=True),),
