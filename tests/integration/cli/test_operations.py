@@ -5,6 +5,7 @@ import json
 import pytest
 
 from infra.settings import MeshSettings
+from projections.requests.projection import REQUESTS
 from services.cli import exit_codes
 from tests.integration.cli.conftest import Cli, execute
 
@@ -29,7 +30,7 @@ def test_a_read_model_is_rebuilt_and_a_difference_is_refused(working: None, cli:
     for number in range(4):
         assert cli("publish", "CreateRequest", case, "--key", f"req-{number}").code == 0
     state = next(each for each in cli("projections", "list", "-o", "json").json if each["name"] == "requests")
-    assert (state["name"], state["version"], state["lag"], state["state"]) == ("requests", 1, 0, "complete")
+    assert (state["name"], state["version"], state["lag"], state["state"]) == ("requests", REQUESTS.version, 0, "complete")
     assert len(state["contexts"][0]["checkpoints"]) == 3
     assert "complete" in cli("projections", "list").out
 
