@@ -40,13 +40,13 @@ demo: setup      ## the whole fleet on local servers, with the main job shown; K
 	.venv/bin/agentmesh demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
 
 # Most tests wait for servers most of their time, so several run side by side. Those that measure time, kill servers or start whole fleets
-# run afterwards, in two queues; a selection (ARGS) runs one at a time.
+# run afterwards, one at a time; so does a selection (ARGS).
 test: setup check  ## every check and test this machine can run, coverage and its gate; says what it skipped and why
 	@rm -f .coverage .coverage.*
 	@status=0; run() { $(PY) -m coverage run -m pytest "$$@" || status=$$?; }; \
 	 $(if $(ARGS),run $(ARGS);,\
-	   echo "tests that run side by side"; run -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder --durations 12; \
-	   echo "tests that need the machine to themselves: one queue that kills, one that does not"; run -m alone -n 2 --dist loadgroup --durations 12;) \
+	   echo "tests that run side by side"; run -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder; \
+	   echo "tests that need the machine to themselves"; run -m alone;) \
 	 $(PY) -m coverage combine -q || status=1; $(PY) -m coverage report || status=1; \
 	 $(if $(ARGS),echo "coverage gate: not applied to a selection of tests";,\
 	   echo "coverage gate: 98 % of contracts, domain, policies and handlers"; \

@@ -109,12 +109,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what never runs side by side with others, so that a run chooses by one mark. Of these the chaos tests, which wait most of
-    their time and have servers of their own, are one queue, and all others the second."""
+    """Mark what never runs side by side with others, so that a run chooses by one mark."""
     for item in items:
         if any(item.get_closest_marker(name) for name in ("chaos", "e2e")):
             item.add_marker(pytest.mark.alone)
-        item.add_marker(pytest.mark.xdist_group("chaos" if "chaos" in item.path.parts else "alone"))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -33,7 +33,7 @@ SCHEMAS: tuple[Step, ...] = (("write JSON Schemas and the AsyncAPI document", ("
 PYTEST = ("coverage", "run", "-m", "pytest")
 ALL_TESTS: tuple[Step, ...] = (
     ("run the tests that run side by side", (*PYTEST, "-m", "not alone", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")),
-    ("run the tests that need the machine to themselves", (*PYTEST, "-m", "alone", "-n", "2", "--dist", "loadgroup")),
+    ("run the tests that need the machine to themselves", (*PYTEST, "-m", "alone")),
 )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -115,11 +114,9 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
     reporter, capture = plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager")
 
     def write(text: str) -> None:
-        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
-            if reporter is not None:
+        if reporter is not None:
+            with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
                 reporter.ensure_newline()
                 reporter.write_line(text)
-            else:  # a process of several, whose standard output belongs to the one that leads
-                print(text, file=sys.stderr, flush=True)
 
     return write

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import random
-import sys
 import tracemalloc
 from time import process_time
 
@@ -88,7 +87,7 @@ def test_a_decision_costs_the_same_with_ten_and_with_ten_thousand_agents(
             gc.enable()
     with capsys.disabled():
         figures = ", ".join(f"{size} agents: {cost:.1f} µs" for size, cost in costs.items())
-        print(f"\n  {strategy}, {'distinct' if distinct else 'shared'} capability sets, per decision: {figures}", file=sys.stderr)
+        print(f"\n  {strategy}, {'distinct' if distinct else 'shared'} capability sets, per decision: {figures}")
     assert costs[10_000] / costs[10] <= 4
 
 
@@ -101,9 +100,7 @@ def test_a_sleeping_queue_costs_nothing_per_decision(capsys: pytest.CaptureFixtu
         assert dispatcher.dispatch(0.0, 10) == []
         costs[sleeping] = microseconds_per_decision(dispatcher, RoutingStrategy.LEAST_LOADED)
     with capsys.disabled():
-        print(
-            f"\n  per decision with groups asleep: {', '.join(f'{count}: {cost:.1f} µs' for count, cost in costs.items())}", file=sys.stderr
-        )
+        print(f"\n  per decision with groups asleep: {', '.join(f'{count}: {cost:.1f} µs' for count, cost in costs.items())}")
     assert costs[2_000] / costs[0] <= 4
 
 
@@ -130,7 +127,7 @@ def test_the_directory_of_ten_thousand_agents_stays_below_fifty_megabytes(
         tracemalloc.stop()
     with capsys.disabled():
         kinds = f"{'distinct' if distinct else 'shared'} capability sets, {tenants} tenants, {len(wanted)} needs"
-        print(f"\n  directory of 10,000 agents, {kinds}, 3 strategies: {size:.1f} MB", file=sys.stderr)
+        print(f"\n  directory of 10,000 agents, {kinds}, 3 strategies: {size:.1f} MB")
     assert len(directory) == 10_000
     assert size < 50
 
@@ -143,7 +140,7 @@ def test_a_full_fleet_is_given_tasks_in_one_go(capsys: pytest.CaptureFixture[str
     given = dispatcher.dispatch(0.0, 10_000)
     cost = (process_time() - started) / len(given) * 1e6
     with capsys.disabled():
-        print(f"\n  5,000 tasks for 4,000 slots: {cost:.1f} µs per assignment", file=sys.stderr)
+        print(f"\n  5,000 tasks for 4,000 slots: {cost:.1f} µs per assignment")
     assert len(given) == 4_000
     assert len(dispatcher.waiting) == 1_000
     assert TaskId("task-4000") in dispatcher.waiting
