@@ -40,13 +40,15 @@ demo: setup      ## the whole fleet on local servers, with the main job shown; K
 	.venv/bin/agentmesh demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
 
 # Most tests wait for servers most of their time, so several run side by side. Those that measure time, kill servers or start whole fleets
-# run afterwards, one at a time; so does a selection (ARGS).
+# run afterwards, in two queues with servers of their own: what kills them, and the rest. A selection (ARGS) runs one at a time.
 test: setup check  ## every check and test this machine can run, coverage and its gate; says what it skipped and why
 	@rm -f .coverage .coverage.*
 	@status=0; run() { $(PY) -m coverage run -m pytest "$$@" || status=$$?; }; \
 	 $(if $(ARGS),run $(ARGS);,\
 	   echo "tests that run side by side"; run -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder; \
-	   echo "tests that need the machine to themselves"; run -m alone;) \
+	   echo "tests that need servers to themselves, in two queues; that of tests/chaos is shown when both have ended"; \
+	   $(PY) -m coverage run -m pytest -m alone tests/chaos >.chaos.log 2>&1 & chaos=$$!; \
+	   run -m alone --ignore tests/chaos; wait $$chaos || status=$$?; cat .chaos.log; rm -f .chaos.log;) \
 	 $(PY) -m coverage combine -q || status=1; $(PY) -m coverage report || status=1; \
 	 $(if $(ARGS),echo "coverage gate: not applied to a selection of tests";,\
 	   echo "coverage gate: 98 % of contracts, domain, policies and handlers"; \

@@ -46,4 +46,6 @@ async def keep(database: Database, model: ReadModel, *, behind: int = 0) -> None
         checkpoints = await writer.checkpoints(events_topic(context), partitions)
         offsets = {TopicPartition(events_topic(context), number): 1 for number in partitions}
         store = PostgresEventStore(database, context)
-        await catch_up(model, writer, store.read_events, checkpoints, offsets, PARTITIONS, set(), lambda: None)
+        await catch_up(
+            model, writer, store.read_events, checkpoints, offsets, PARTITIONS, set(), lambda: None, lambda events, applied: None
+        )

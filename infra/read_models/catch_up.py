@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 
 from contracts.envelope import RecordedEvent
 from contracts.partitioning import partition_for
+from infra.read_models.apply import Applied
 from infra.read_models.checkpoints import Checkpoint, CheckpointWriter, Follower
 from infra.read_models.saving import apply_and_save
 
@@ -30,11 +31,12 @@ async def catch_up(
     partition_count: int,
     parked_aggregates: set[str],
     attempted: Callable[[], None],
+    count: Callable[[list[RecordedEvent], Applied], None],
 ) -> dict[TopicPartition, Checkpoint]:
     """Apply the store's events of these partitions up to the log's head; then each continues at the given offset, repeats being discarded.
 
-    Answers the new checkpoints. Raises TransientError when a server goes away (what was saved stays), CheckpointMoved when
-    another worker came.
+    `attempted` is called before each page, `count` after each that was saved. Answers the new checkpoints. Raises TransientError when a
+    server goes away (what was saved stays), CheckpointMoved when another worker came.
     """
     current = {partition: checkpoints[partition] for partition in partitions}
     by_number = {partition.partition: partition for partition in partitions}
@@ -53,7 +55,7 @@ async def catch_up(
             partition: Checkpoint(partitions[partition] if at_head else checkpoint.next_offset, max(checkpoint.position, complete))
             for partition, checkpoint in current.items()
         }
-        await apply_and_save(model, mine, current, reached, parked_aggregates, writer.save)
+        count(mine, await apply_and_save(model, mine, current, reached, parked_aggregates, writer.save))
         current, after = reached, complete
         if at_head:
             return current

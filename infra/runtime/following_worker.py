@@ -199,7 +199,7 @@ class FollowingWorker(ConnectedWorker):
                     checkpoints.update(
                         await catch_up(
                             self._model, self._writer, partial(source.read, self.stores[source.context]), checkpoints, mine,
-                            self.settings.partitions, self._parked_aggregates, self.attempted,
+                            self.settings.partitions, self._parked_aggregates, self.attempted, self._count,
                         )
                     )  # fmt: skip
             self._unproven = {partition for partition in checkpoints if checkpoints[partition].next_offset > beginnings[partition]} - set(

@@ -68,8 +68,8 @@ async def test_rows_that_do_not_fit_park_their_aggregate_and_nothing_else(mesh_s
 
         await wait_for(parked, 20, "the unfit events and those behind them parked")
         assert len(await mesh.rows("SELECT 1 FROM read_requests.requests")) == len(good)
-        if running:
-            await mesh.counts(2 * len(bad), "dead_letters_total", topic="projection:requests")
+        await mesh.counts(2 * len(bad), "dead_letters_total", topic="projection:requests")
+        await mesh.counts(2 * len(every), "projected_events_total", projection="requests")
         faults.clear()  # the fix
         await mesh.rows("UPDATE mesh.parked_events SET status = 'requeued' RETURNING 1")
         for each in bad:
