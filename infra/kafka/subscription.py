@@ -17,11 +17,13 @@ from faststream.middlewares import AckPolicy
 from infra.errors import TransientError
 from infra.kafka.attempts import LOOK_SECONDS, Attempts
 from infra.kafka.lenient_records import read_any_header_name
+from infra.resilience.gathering import Gathering
 from infra.settings import MeshSettings
 
 logger = logging.getLogger(__name__)
 
 LONG_POLL_MS = 500
+GATHERED_BYTES = 64 * 1024
 # How long a rebalance waits for members that still finish their batch.
 REBALANCE_TIMEOUT_MS = 30_000
 Batch = Sequence[ConsumerRecord]
@@ -39,14 +41,24 @@ class AttemptConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, attempts: Attempts, **kwargs: Any) -> None:
         self._attempts = attempts
+        self._gathering = Gathering()
+        self._min_bytes = kwargs.get("fetch_min_bytes", 1)
         super().__init__(*args, **kwargs)
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
-        """As aiokafka's, with a long poll."""
+        """As aiokafka's, with a long poll; what follows may be told to gather."""
         self._attempts.polled()
         found = await super().getmany(*partitions, timeout_ms=max(timeout_ms, LONG_POLL_MS), max_records=max_records)
         self._attempts.brought(len(found))
+        self._gather(sum(map(len, found.values())))
         return found
+
+    def _gather(self, records: int) -> None:
+        """What the next fetches wait for at the broker: then one brings what else would have been several."""
+        gather_ms = int(self._gathering.after(records))
+        if self._fetcher is not None and self._min_bytes < GATHERED_BYTES:
+            self._fetcher._fetch_min_bytes = GATHERED_BYTES if gather_ms else self._min_bytes
+            self._fetcher._fetch_max_wait_ms = gather_ms or LONG_POLL_MS
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -157,7 +169,7 @@ class BatchSubscription:
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
             max_poll_interval_ms=settings.kafka_max_poll_interval_ms,
             isolation_level="read_committed",
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=LONG_POLL_MS,
             fetch_min_bytes=self._min_bytes,
             max_partition_fetch_bytes=1_048_576,
         )

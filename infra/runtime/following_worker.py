@@ -23,7 +23,7 @@ from aiokafka.errors import KafkaError
 from contracts.envelope import RecordedEvent, UnreadableEnvelope, decode_stored, parse_event
 from infra.errors import TransientError
 from infra.event_store.base import EventStore
-from infra.kafka.subscription import BatchSubscription
+from infra.kafka.subscription import GATHERED_BYTES, BatchSubscription
 from infra.postgres.errors import CheckpointMoved
 from infra.read_models.apply import Applied
 from infra.read_models.catch_up import catch_up
@@ -38,7 +38,6 @@ from infra.telemetry.telemetry import Telemetry
 logger = logging.getLogger(__name__)
 
 MAX_RECORDS = 2_000
-GATHERED_BYTES = 64 * 1024
 WATCH_SECONDS = 2.0
 MAX_LINKS = 32
 

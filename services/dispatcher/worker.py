@@ -19,6 +19,7 @@ from contracts.topics import FLEET_TOPIC, commands_topic
 from infra.event_store.heads import LogHeads
 from infra.fleet.kafka import KafkaFleetTopic
 from infra.kafka.producer import OutgoingRecord
+from infra.resilience.gathering import Gathering
 from infra.runtime.leading_worker import LeadingWorker
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
@@ -93,7 +94,7 @@ class DispatcherWorker(LeadingWorker):
 
     async def _dispatch(self, feed: Feed, dispatcher: Dispatcher, health: AgentHealth) -> None:
         own = self._own
-        led, examined, counted, idle = time.monotonic(), 0.0, 0.0, 0
+        led, examined, counted, idle, gathering = time.monotonic(), 0.0, 0.0, 0, Gathering()
         while not self.stopping.is_set():
             self.attempted()
             now = time.monotonic()
@@ -114,6 +115,8 @@ class DispatcherWorker(LeadingWorker):
                 self._show(dispatcher.directory.counts())
             if news or chosen:
                 idle = 0
+                if gather_ms := gathering.after(news):
+                    await self.pause(gather_ms / 1000)
                 continue
             await self.pause(min(own.idle_poll_ms * 1.1 ** min(idle, 100), own.longest_idle_poll_ms) / 1000)
             idle += 1

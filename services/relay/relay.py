@@ -19,6 +19,7 @@ from infra.event_store.base import EventStore, LogEntry
 from infra.event_store.heads import LogHeads
 from infra.kafka.producer import PagePublisher
 from infra.relay_positions.base import Leadership, LostLeadership, RelayPosition
+from infra.resilience.gathering import Gathering
 from infra.resilience.retry import delay_ms
 from infra.telemetry.telemetry import Telemetry
 from infra.telemetry.tracing import MAX_LINKS
@@ -93,7 +94,7 @@ class ContextRelay:
         pending = metrics.outbox_pending.labels(context=self.context)
         relayed = metrics.events_relayed_total.labels(context=self.context)
         page_seconds = metrics.relay_page_seconds.labels(context=self.context)
-        idle = 0
+        idle, gathering = 0, Gathering()
         while not stop.is_set():
             self._attempted()
             # While nothing comes only the head is asked for: the cheaper question, and one for all contexts.
@@ -121,6 +122,8 @@ class ContextRelay:
             self._failures = 0
             relayed.inc(len(page))
             page_seconds.observe(time.perf_counter() - started)
+            if (gather_ms := gathering.after(len(page))) and len(page) < self._settings.page_size:
+                await _wait(stop, gather_ms / 1000)
 
     def _idle_seconds(self, times: int) -> float:
         """A short wait while work is likely, growing to the longest one: an idle relay should cost next to nothing."""

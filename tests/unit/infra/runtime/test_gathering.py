@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.runtime.following_worker import GATHERED_BYTES
+from infra.kafka.subscription import GATHERED_BYTES
 from infra.runtime.projection_worker import ProjectionWorker
 from infra.settings import load_settings
 from infra.telemetry.telemetry import Telemetry
