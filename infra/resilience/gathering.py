@@ -44,8 +44,8 @@ class ProcessorPressure:
     def __init__(self, times: Callable[[], Times | None] = thread_times, clock: Callable[[], float] = time.monotonic) -> None:
         self._times = times
         self._clock = clock
-        self._seen = times()
-        self._looked = clock()
+        self._seen: Times | None = None
+        self._looked = -math.inf
         self._gather_ms = 0.0
 
     def gather_ms(self) -> float:

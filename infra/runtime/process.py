@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from infra.errors import EXIT_CONFIGURATION, ConfigurationError
 from infra.health.base import HealthCheck, SystemHealth, check_all
 from infra.health.cached import CachedCheck
+from infra.resilience.gathering import PRESSURE
 from infra.runtime.base import Worker
 from infra.runtime.http import HttpServer, build_app
 from infra.runtime.run_file import JOIN, RunFile, replica_name
@@ -132,6 +133,7 @@ class _Process:
 
     async def run(self) -> int:
         """Everything from the first signal handler to the last flush."""
+        self._telemetry.metrics.gather_seconds.set_function(lambda: PRESSURE.gather_ms() / 1000)
         app = build_app(self.health, self.not_ready, self.not_live, self._telemetry.metrics.registry)
         try:
             server = HttpServer(app, self._settings.health_host, self._settings.health_port)

@@ -245,6 +245,9 @@ class Metrics:
         )
         self.pool_connections = self._gauge(names.POOL_CONNECTIONS, "Connections of a pool, by state.", "pool", "state")
         self.pool_waiting = self._gauge(names.POOL_WAITING, "Callers that wait for a connection of a pool.", "pool")
+        self.gather_seconds = self._gauge(
+            names.GATHER_SECONDS, "How long loops with many records let them gather; above 0 while this process waits for a processor."
+        )
 
     def _counter(self, name: str, help_text: str, *labels: str) -> BoundedCounter:
         return self._bounded(BoundedCounter(name, help_text, labels, registry=self.registry))

@@ -87,6 +87,7 @@ CONSUMER_LAG_SECONDS: Final = "agentmesh_consumer_lag_seconds"
 REBALANCES_TOTAL: Final = "agentmesh_rebalances_total"
 POOL_CONNECTIONS: Final = "agentmesh_pool_connections"
 POOL_WAITING: Final = "agentmesh_pool_waiting"
+GATHER_SECONDS: Final = "agentmesh_gather_seconds"
 EFFECTS_TOTAL: Final = "agentmesh_effects_total"
 # Two families side by side, each spelled as its requirement has it.
 TASK_EXECUTION_SECONDS: Final = "agentmesh_task_execution_seconds"

@@ -42,7 +42,9 @@ def machine() -> Machine:
 
 @pytest.fixture
 def pressure(machine: Machine) -> ProcessorPressure:
-    return ProcessorPressure(machine.times, machine.clock)
+    made = ProcessorPressure(machine.times, machine.clock)
+    assert made.gather_ms() == 0, "nothing to compare with yet"
+    return made
 
 
 def under_pressure(machine: Machine, pressure: ProcessorPressure, looks: int = 10) -> None:

@@ -40,6 +40,7 @@ EXPECTED = {
     "agentmesh_bulkhead_refused_total": ("counter", ("name",)),
     "agentmesh_pool_connections": ("gauge", ("pool", "state")),
     "agentmesh_pool_waiting": ("gauge", ("pool",)),
+    "agentmesh_gather_seconds": ("gauge", ()),
     "agentmesh_effects_total": ("counter", ("name", "outcome")),
     "agentmesh_task_execution_seconds": ("histogram", ("agent_id", "task_type")),
     "agentmesh_tasks_completed_total": ("counter", ("agent_id", "status")),
