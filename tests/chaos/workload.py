@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tests.chaos.checker import EVENTS, REJECTED, UNCHANGED
 
-TENANT = "chaos"
+TENANT = "test-tenant"
 OPEN = ("pending", "triaged", "in_progress")
 # Requests that are worked on at the same time: few enough that one batch often holds several commands of one request.
 ACTIVE = 120

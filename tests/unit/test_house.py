@@ -273,3 +273,14 @@ def test_planted_traces_of_a_machine_are_caught() -> None:
     ]
     assert all(machine_traces(text) for text in planted)
     assert not machine_traces("agentmesh" + slash + "wo" + "rk/topics and $HOME" + slash + "wo" + "rk/x")
+
+
+def test_tests_speak_of_the_agreed_tenant() -> None:
+    named = {
+        (name_of(path), tenant)
+        for path in sources("tests")
+        if "benchmarks" not in path.parts
+        for tenant in re.findall(r"^TENANT\b[^=\n]*=[^\"\n]*\"([a-z][a-z-]*)\"", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(named) >= 4
+    assert {tenant for _, tenant in named} == {"test-tenant"}, named

@@ -15,7 +15,7 @@ from contracts.tasks.values import Requirement, RoutingStrategy, TaskOutcome
 from services.dispatcher.directory import AgentSnapshot, Need, requirements_of
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-TENANT = TenantId("acme")
+TENANT = TenantId("test-tenant")
 KIND = "triage"
 ANY: Mapping[str, int] = {}
 

@@ -24,7 +24,7 @@ AGEING, ANSWER, PAUSE = 10.0, 20.0, 2.0
 NAMES = st.sampled_from(["text", "speech", "vision"])
 ABLE = st.dictionaries(NAMES, st.integers(1, 5), min_size=1)
 ASKED = st.dictionaries(NAMES, st.integers(1, 5), max_size=2)
-TENANTS = st.sampled_from(["acme", "other"])
+TENANTS = st.sampled_from(["test-tenant", "other"])
 PICK = st.integers(0, 1_000)
 
 
@@ -262,7 +262,7 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Nobody starves: once every tenant has an able agent with room, every task is given in the end."""
-        for tenant in ("acme", "other"):
+        for tenant in ("test-tenant", "other"):
             everything = {"text": 5, "speech": 5, "vision": 5}
             self.dispatcher.apply_agent(fleet.agent_created(f"rescue-{tenant}", everything, limit=1_000, tenant=tenant), 1)
         self.dispatcher.dispatch(self.now, 0)

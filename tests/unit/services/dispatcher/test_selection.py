@@ -85,7 +85,7 @@ def agents(draw: st.DrawFn) -> list[tuple[AgentSnapshot, int]]:
                 f"agent-{number}",
                 draw(able),
                 limit=draw(st.integers(1, 3)),
-                tenant=draw(st.sampled_from(["acme", "other"])),
+                tenant=draw(st.sampled_from(["test-tenant", "other"])),
                 status=draw(st.sampled_from(AgentStatus)),
             ),
             draw(st.integers(0, 3)),
