@@ -56,3 +56,11 @@ class Listing:
         """The stream version that the row reflects; 0 when there is none yet."""
         rows = await port.fetch(f"SELECT version FROM {self.table} WHERE {self.id} = %(id)s".encode(), {"id": id_})  # nosec B608 - fixed names
         return int(rows[0][0]) if rows else 0
+
+    async def versions(self, port: QueryPort, ids: Sequence[str]) -> dict[str, int]:
+        """The stream versions that these rows reflect; an id without a row is absent."""
+        rows = await port.fetch(
+            f"SELECT {self.id}, version FROM {self.table} WHERE {self.id} = ANY (%(ids)s::text[])".encode(),  # nosec B608 - fixed names
+            {"ids": list(ids)},
+        )
+        return {id_: int(version) for id_, version in rows}

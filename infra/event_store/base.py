@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol
 
 from contracts.envelope import RecordedEvent
@@ -35,6 +36,11 @@ class Outcome(NamedTuple):
     position: int | None
     """The position of the command's last event or of its rejection; None when it changed nothing or is parked."""
     payload_hash: bytes
+
+
+def payload_hash(data: bytes) -> bytes:
+    """Eight bytes that tell whether the same command id came with another payload."""
+    return blake2b(data, digest_size=8).digest()
 
 
 class StreamQuery(NamedTuple):

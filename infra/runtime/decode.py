@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Protocol
 
 from pydantic import ValidationError as PydanticValidationError
@@ -15,6 +14,7 @@ from contracts.errors import DomainError, ValidationError, validation_details
 from contracts.message import Command
 from contracts.topics import MAX_RECORD_BYTES
 from contracts.upcasting import UndecodableMessage, UnknownMessageType, decode_command
+from infra.event_store.base import payload_hash
 
 MAX_ID_CHARACTERS = 200
 
@@ -106,11 +106,6 @@ def _decode(record: KafkaRecord, commands: Mapping[str, type[Command]]) -> Incom
     if incoming.error is not None:
         incoming.command = None
     return incoming
-
-
-def payload_hash(data: bytes) -> bytes:
-    """Eight bytes that tell whether the same command id came with another payload."""
-    return blake2b(data, digest_size=8).digest()
 
 
 def _mismatch(key: bytes | None, metadata: Metadata, tenant_id: str, aggregate_id: str) -> DomainError | None:

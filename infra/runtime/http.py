@@ -1,4 +1,4 @@
-"""Serves a process's health and metrics over HTTP; asked by supervisors and Prometheus, run by `run_process`."""
+"""Serves HTTP inside a process: health and metrics, asked by supervisors and Prometheus, run by `run_process`; and the gateway's API."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ JSON = {"content-type": "application/json", "cache-control": "no-store"}
 BACKLOG = 64
 
 Scope = dict[str, Any]
+Application = Callable[..., Awaitable[None]]
+"""An ASGI 3 application."""
 AskHealth = Callable[[], Awaitable[SystemHealth]]
 
 
@@ -82,19 +84,31 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Listens from `start` to `stop`; `port` is the real one where 0 was asked for."""
 
-    def __init__(self, app: AsgiFastStream, host: str, port: int) -> None:
-        self._socket = _listen(host, port)
+    def __init__(
+        self,
+        app: Application,
+        host: str,
+        port: int,
+        *,
+        what: str = "Health and metrics",
+        variable: str = "AGENTMESH_HEALTH_PORT",
+        backlog: int = BACKLOG,
+        drain_seconds: float = 1.0,
+    ) -> None:
+        self._socket = _listen(host, port, what, variable, backlog)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
-            lifespan="off",  # the application has no broker to start
+            lifespan="off",  # the worker starts and stops what the application needs
             log_config=None,  # its loggers go the way of all others
             log_level="warning",
             access_log=False,
             server_header=False,
+            date_header=True,
+            proxy_headers=False,  # who calls is what the connection says
             ws="none",
             timeout_keep_alive=5,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=max(1, int(drain_seconds)),
         )
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
@@ -115,12 +129,11 @@ class HttpServer:
         self._socket.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, what: str, variable: str, backlog: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=backlog)
     except OSError as error:
         raise ConfigurationError(
-            f"Health and metrics cannot be served on {host}:{port} ({error.strerror or error}): "
-            "set AGENTMESH_HEALTH_PORT to a free port, or to 0 for any."
+            f"{what} cannot be served on {host}:{port} ({error.strerror or error}): set {variable} to a free port, or to 0 for any."
         ) from error

@@ -148,6 +148,7 @@ class Metrics:
         self._define_fleet_metrics()
         self._define_dependency_metrics()
         self._define_agent_metrics()
+        self._define_http_metrics()
 
     def _define_command_metrics(self) -> None:
         self.commands_handled_total = self._counter(
@@ -219,6 +220,14 @@ class Metrics:
         )
         self.llm_cost_usd_total = self._counter(
             names.LLM_COST_USD_TOTAL, "What calls of models cost in US dollars, as far as prices are known.", "model", "operation"
+        )
+
+    def _define_http_metrics(self) -> None:
+        self.http_requests_total = self._counter(
+            names.HTTP_REQUESTS_TOTAL, "Answered HTTP calls; `endpoint` is the template of the route.", "method", "endpoint", "status"
+        )
+        self.http_request_duration_seconds = self._histogram(
+            names.HTTP_REQUEST_DURATION_SECONDS, "Time from an HTTP call to the end of its answer.", "method", "endpoint"
         )
 
     def _define_fleet_metrics(self) -> None:

@@ -57,6 +57,8 @@ OPERATION_TYPES: Final = {
 
 APP: Final = "app"  # exposed as app_info
 ACTIVE_REQUESTS: Final = "active_requests"
+HTTP_REQUESTS_TOTAL: Final = "http_requests_total"
+HTTP_REQUEST_DURATION_SECONDS: Final = "http_request_duration_seconds"
 RETRIES_TOTAL: Final = "agentmesh_retries_total"
 CIRCUIT_STATE: Final = "agentmesh_circuit_state"
 CIRCUIT_TRANSITIONS_TOTAL: Final = "agentmesh_circuit_transitions_total"

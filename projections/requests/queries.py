@@ -4,6 +4,7 @@ of one tenant."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +48,8 @@ class ListRequests(BaseModel):
     status: str | None = None
     customer_id: str | None = None
     escalated: bool | None = None
+    deleted: bool = True
+    """Whether deleted ones are listed too."""
     limit: int = 100
     after: After | None = None
 
@@ -113,7 +116,8 @@ async def list_requests(port: QueryPort, query: ListRequests) -> list[RequestVie
     """A page of requests."""
     wanted = {"status": query.status, "customer_id": query.customer_id}
     escalated = {None: (), True: ("escalated",), False: ("NOT escalated",)}[query.escalated]
-    return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, *escalated, **wanted)]
+    present = () if query.deleted else ("status <> 'deleted'",)
+    return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, *escalated, *present, **wanted)]
 
 
 async def find_by_customer(port: QueryPort, tenant_id: str, customer_id: str, limit: int = 100) -> list[RequestView]:
@@ -135,6 +139,11 @@ async def request_history(port: QueryPort, tenant_id: str, request_id: str) -> t
 async def request_version(port: QueryPort, request_id: str) -> int:
     """The stream version that the read model shows of a request; 0 when it has no row yet."""
     return await LISTING.version(port, request_id)
+
+
+async def request_versions(port: QueryPort, request_ids: Sequence[str]) -> dict[str, int]:
+    """The stream versions that the read model shows of these requests; what it has no row of is absent."""
+    return await LISTING.versions(port, request_ids)
 
 
 async def request_decisions(port: QueryPort, tenant_id: str, request_id: str) -> tuple[Decision, ...]:

@@ -13,12 +13,12 @@ from contracts.registry import EVENTS
 from contracts.rejections import rejected_type
 from infra.errors import TransientError
 from infra.event_store.base import EventStore
+from infra.outcomes.waiting import decode_rejection
 from infra.postgres.sql_files import read_sql
 from services.cli.errors import NotFound, WrongUsage
 from services.cli.interrupts import stop_on_interrupt, wait_or_stop
 from services.cli.mesh import Mesh, chosen_contexts, open_mesh
 from services.cli.output import Output, print_json, print_table, tell
-from services.cli.waiting import decode_rejection
 
 SQL = "services.cli.sql"
 PAGE = 500

@@ -9,12 +9,13 @@ from typing import Any
 from contracts.message import Command
 from infra.event_store.base import Outcome, OutcomeKind
 from infra.kafka.producer import PagePublisher
+from infra.outcomes.waiting import rejection_at, wait_for_outcome
 from services.cli import exit_codes
 from services.cli.errors import NoAnswer
 from services.cli.mesh import Mesh, mesh_settings, open_mesh
 from services.cli.output import Output, describe_details, print_facts, print_json
 from services.cli.publishing import OutgoingCommand, command_type, complete_payload, outgoing_command, parse_payload
-from services.cli.waiting import SHOWN_VERSIONS, rejection_at, wait_for_outcome, wait_until_shown
+from services.cli.waiting import SHOWN_VERSIONS, wait_until_shown
 
 # What to do when no outcome came in time. `events show` lists outcomes, too.
 REPEAT = "repeat with --id {command_id} to wait again: it is not applied twice."

@@ -28,6 +28,7 @@ BUILDERS: Mapping[str, str] = {
     "dispatcher": "services.dispatcher.worker",
     "scheduler": "services.scheduler.worker",
     "relay": "services.relay.worker",
+    "gateway": "services.gateway.worker",
 }
 
 

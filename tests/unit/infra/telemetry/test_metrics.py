@@ -12,6 +12,8 @@ from infra.telemetry.tracing import Tracing
 EXPECTED = {
     "app_info": ("info", ()),
     "active_requests": ("gauge", ()),
+    "http_requests_total": ("counter", ("method", "endpoint", "status")),
+    "http_request_duration_seconds": ("histogram", ("method", "endpoint")),
     "agentmesh_retries_total": ("counter", ("name",)),
     "agentmesh_projection_lag_events": ("gauge", ("projection",)),
     "agentmesh_projection_lag_seconds": ("gauge", ("projection",)),

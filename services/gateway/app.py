@@ -1,0 +1,106 @@
+"""The application: routers in, an ASGI application with its error handlers, its document and its edge out; built by the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+
+from contracts.errors import DomainError
+from infra.errors import CircuitOpen, TransientError
+from services.gateway import errors, openapi
+from services.gateway.access import check_routes
+from services.gateway.calls import call_of
+from services.gateway.edge import Bind, Edge, Observer, error_answer
+from services.gateway.errors import KINDS, PROBLEMS_PATH, ApiError
+from services.gateway.settings import GatewaySettings
+
+OPENAPI_PATH = "/openapi.json"
+PROBLEM_ROUTE = PROBLEMS_PATH + "{code}"
+OPEN_PATHS = frozenset({OPENAPI_PATH, PROBLEM_ROUTE})
+"""What anybody may read (API-12)."""
+
+
+def build_app(routers: Sequence[APIRouter], settings: GatewaySettings, observer: Observer, bind: Bind, version: str = "1.0.0") -> Edge:
+    """The gateway as an ASGI application. Raises ConfigurationError for a route without a permission (SEC-14)."""
+    app = FastAPI(
+        title="AgentMesh",
+        version=version,
+        description="A thin gateway: commands go onto topics, answers come from read models.",
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_api_route(PROBLEM_ROUTE, problem, methods=["GET"], include_in_schema=False)
+    for router in routers:
+        check_routes(router.routes, OPEN_PATHS)
+    check_routes(app.routes, OPEN_PATHS)
+    for router in routers:
+        app.include_router(router)
+    _Handlers(settings).add_to(app)
+    _describe(app, settings)
+    return Edge(app, settings, observer, bind)
+
+
+async def problem(code: str) -> PlainTextResponse:
+    """What a code means: where the `type` of a problem leads to."""
+    kind = KINDS.get(code)
+    if kind is None:
+        raise errors.not_found("Problem", code if code.isprintable() else "?")
+    return PlainTextResponse(f"{code}\n\n{kind.title}. Answered with the status {kind.status}.\n")
+
+
+class _Handlers:
+    """What becomes of everything that a handler or the framework raises."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+
+    def add_to(self, app: FastAPI) -> None:
+        """Each kind of exception has its way to an error object; what is none of them is 500."""
+        app.add_exception_handler(ApiError, self.refused)
+        app.add_exception_handler(DomainError, self.refused)
+        app.add_exception_handler(TransientError, self.refused)
+        app.add_exception_handler(RequestValidationError, self.refused)
+        app.add_exception_handler(HTTPException, self.refused)
+        app.add_exception_handler(Exception, self.refused)
+
+    async def refused(self, request: Request, error: Exception) -> Response:
+        """The answer to a call that ended with `error`."""
+        known = self._api_error(request, error)
+        body, headers = error_answer(known, call_of(request.scope), self._settings.url)
+        return Response(body, status_code=known.status, headers=headers)
+
+    def _api_error(self, request: Request, error: Exception) -> ApiError:
+        match error:
+            case ApiError():
+                return error
+            case DomainError():
+                return errors.of_domain(error)
+            case CircuitOpen():
+                return errors.unavailable(max(self._settings.retry_after_seconds, int(error.retry_after)))
+            case TransientError():
+                return errors.unavailable(self._settings.retry_after_seconds)
+            case RequestValidationError():
+                return errors.of_request(error.errors())
+            case HTTPException():
+                return errors.of_status(error.status_code, error.headers, request.url.path)
+            case _:
+                return errors.internal()
+
+
+def _describe(app: FastAPI, settings: GatewaySettings) -> None:
+    """The document is made at the first call for it, and kept."""
+    made: dict[str, Any] = {}
+
+    def told() -> dict[str, Any]:
+        if not made:
+            made.update(openapi.document(app, settings.url))
+        return made
+
+    app.openapi = told  # type: ignore[method-assign]

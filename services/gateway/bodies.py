@@ -1,0 +1,89 @@
+"""JSON bodies: bytes in, the object that they spell out, or 400, 415, 422; strict, so that no two readers understand a body differently."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import pydantic
+from fastapi import Request
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+
+from contracts.message import Command, UndecodableMessage
+from services.gateway.errors import JSON, ApiError, broken_rule, of_schema
+from services.gateway.versions import VENDOR_TYPE
+
+NOT_JSON = "The body is not JSON in UTF-8."
+M = TypeVar("M", bound=BaseModel)
+C = TypeVar("C", bound=Command)
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """The JSON object of the body. Raises ApiError: 415 for another type, 400 for what is no JSON, 422 for what is no object."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind not in (JSON, VENDOR_TYPE):
+        raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"The body should be sent with Content-Type: {JSON}.")
+    try:
+        return parse_object(await request.body())
+    except ClientDisconnect:
+        raise ApiError("REQUEST_TIMEOUT", "The caller went away before the body was there.") from None
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """The object that these bytes spell; what JSON readers differ about is refused: a key twice, NaN, bad UTF-8, a lone surrogate."""
+    try:
+        found = json.loads(data.decode(), object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+        json.dumps(found, ensure_ascii=False).encode()
+    except _Repeated as error:
+        raise _not_json(str(error)) from None
+    except (ValueError, RecursionError):
+        raise _not_json(NOT_JSON) from None
+    if not isinstance(found, dict):
+        raise broken_rule("(whole body)", "Input should be a JSON object", found)
+    return found
+
+
+class _Repeated(ValueError):
+    """The body names a key twice."""
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Repeated("The body names a key twice.")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _not_json(message: str) -> ApiError:
+    return ApiError("VALIDATION_ERROR", message, error_type="ValidationError", details={"field": "(whole body)"})
+
+
+def parsed(model: type[M], found: dict[str, Any]) -> M:
+    """The body as one of the gateway's own models. Raises ApiError, 422."""
+    try:
+        return model.model_validate_json(json.dumps(found), strict=True)
+    except pydantic.ValidationError as error:
+        raise of_schema(error) from None
+
+
+def command_value(command: type[Command], fields: frozenset[str], body: dict[str, Any], fixed: dict[str, str]) -> bytes:
+    """A command as it goes onto its topic: the body's own fields as they came, and those that the gateway sets. Raises ApiError, 422.
+
+    It is checked here by the very rules of its consumer, and sent as it came: a message is trimmed and judged once, by its consumer.
+    """
+    for name in body:
+        if name not in fields:
+            raise broken_rule(name, "Extra inputs are not permitted", body[name])
+    value = json.dumps({**body, **fixed}, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    try:
+        command.from_json(value)
+    except pydantic.ValidationError as error:
+        raise of_schema(error) from None
+    except UndecodableMessage:
+        raise _not_json(NOT_JSON) from None
+    return value

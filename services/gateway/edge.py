@@ -1,0 +1,176 @@
+"""The outermost ASGI layer: every call comes in here and every answer goes out here, with its ids and headers, its limits and its count."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from services.gateway import errors
+from services.gateway.calls import CALL, Call, Scope, call_of_scope, header
+from services.gateway.errors import ApiError
+from services.gateway.settings import GatewaySettings
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Bind = Callable[..., AbstractContextManager[None]]
+"""`with bind(correlation_id=…, traceparent=…):` every log line inside carries them."""
+
+METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"})
+UNKNOWN_ENDPOINT = "unknown"
+HTML_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", HTML_POLICY),
+    (b"cache-control", b"no-store"),
+)
+STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
+logger = logging.getLogger(__name__)
+
+
+class Observer(Protocol):
+    """Counts answered calls."""
+
+    def began(self) -> None: ...
+
+    def ended(self, method: str, endpoint: str, status: int, seconds: float) -> None: ...
+
+
+class Edge:
+    """Wraps the application. No call goes on beyond the time limit, none is read beyond the body limit, and no more than
+    `most_in_flight` are answered at once; whatever the application raises, the caller gets a whole answer without its text."""
+
+    def __init__(self, app: Application, settings: GatewaySettings, observer: Observer, bind: Bind) -> None:
+        self._app = app
+        self._settings = settings
+        self._observer = observer
+        self._bind = bind
+        self._in_flight = 0
+        tls = (STRICT_TRANSPORT,) if settings.url.startswith("https://") else ()
+        self._security = (*SECURITY_HEADERS, *tls)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application. Nothing but HTTP is served."""
+        if scope["type"] != "http":
+            return
+        call = call_of_scope(scope, self._settings.url)
+        scope[CALL] = call
+        answer = _Answer(send, call, self._security)
+        body = _Body(receive, self._settings.body_limit_bytes)
+        self._in_flight += 1
+        self._observer.began()
+        began = time.perf_counter()
+        try:
+            with self._bind(correlation_id=call.correlation_id, traceparent=call.traceparent):
+                await self._answered(scope, body, answer)
+        finally:
+            self._in_flight -= 1
+            self._observer.ended(_method(call), _endpoint(scope), answer.status, time.perf_counter() - began)
+
+    async def _answered(self, scope: Scope, body: _Body, answer: _Answer) -> None:
+        """Let the application answer; where it does not, answer for it."""
+        settings = self._settings
+        try:
+            if self._in_flight > settings.most_in_flight:
+                raise errors.unavailable(settings.retry_after_seconds)
+            if body.announced_too_large(header(scope["headers"], b"content-length")):
+                raise too_large(settings.body_limit_bytes)
+            async with asyncio.timeout(settings.request_timeout_seconds):
+                await self._app(scope, body, answer)
+        except ApiError as error:
+            await self._refuse(answer, error)
+        except TimeoutError:
+            await self._refuse(answer, _too_slow(body, settings))
+        except Exception:
+            logger.exception("a call failed", extra={"http_request_id": answer.call.request_id})
+            await self._refuse(answer, errors.internal())
+
+    async def _refuse(self, answer: _Answer, error: ApiError) -> None:
+        if answer.status:  # the answer has begun; what is missing of it cannot be said any more
+            return
+        body, headers = error_answer(error, answer.call, self._settings.url)
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await answer({"type": "http.response.start", "status": error.status, "headers": raw})
+        await answer({"type": "http.response.body", "body": body})
+
+
+def error_answer(error: ApiError, call: Call, base_url: str) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a refused call; logs it as API-27 asks."""
+    logger.warning("%s", error.code, extra={"error": error.to_error(), "http_request_id": call.request_id})
+    body, media_type = errors.render(
+        error, url=call.url, accept=call.accept, base_url=base_url, request_id=call.request_id, trace_id=call.trace_id
+    )
+    return body, {"content-type": media_type, "content-length": str(len(body)), **error.headers}
+
+
+def too_large(limit: int) -> ApiError:
+    """413: the body is larger than the limit."""
+    return ApiError("PAYLOAD_TOO_LARGE", f"The body has more than {limit} bytes.", details={"limit_bytes": limit})
+
+
+class _Answer:
+    """The way back to the caller: adds the headers of every answer and remembers its status."""
+
+    __slots__ = ("_headers", "_send", "call", "status")
+
+    def __init__(self, send: Send, call: Call, security: tuple[tuple[bytes, bytes], ...]) -> None:
+        self._send = send
+        self.call = call
+        self.status = 0
+        ids = ((b"x-correlation-id", call.correlation_id.encode()), (b"x-request-id", call.request_id.encode()))
+        self._headers = (*ids, *security)
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            given = list(message.get("headers", ()))
+            names = {name.lower() for name, _ in given}
+            message = {**message, "headers": [*given, *(each for each in self._headers if each[0] not in names)]}
+        await self._send(message)
+
+
+class _Body:
+    """The way of the caller's body: what comes in beyond the limit is not kept."""
+
+    __slots__ = ("_limit", "_read", "_receive", "whole")
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._read = 0
+        self.whole = False
+
+    def announced_too_large(self, length: str) -> bool:
+        """Whether the caller says itself that the body is too large."""
+        return length.isdigit() and int(length[:20]) > self._limit
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._read += len(message.get("body", b""))
+            self.whole = not message.get("more_body", False)
+            if self._read > self._limit:
+                raise too_large(self._limit)
+        return message
+
+
+def _too_slow(body: _Body, settings: GatewaySettings) -> ApiError:
+    if body.whole:
+        return errors.unavailable(settings.retry_after_seconds, "The call could not be answered in time: try again later.")
+    return ApiError("REQUEST_TIMEOUT", f"The body did not come within {settings.request_timeout_seconds:g} s.")
+
+
+def _method(call: Call) -> str:
+    return call.method if call.method in METHODS else "other"
+
+
+def _endpoint(scope: Scope) -> str:
+    """The template of the route, never the path (OBS-33)."""
+    return getattr(scope.get("route"), "path", None) or UNKNOWN_ENDPOINT

@@ -1,0 +1,153 @@
+"""Rows of the read model `requests` in, what callers read of a request out, with links that fit its state and the caller's role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.requests.values import FINAL_STATUSES, RequestStatus
+from infra.identity.base import Permission
+from projections.requests.queries import HistoryEntry, RequestView
+
+REQUESTS_PATH = "/api/v1/requests"
+APPROVABLE = frozenset({RequestStatus.PENDING, RequestStatus.AWAITING_APPROVAL})
+May = Callable[[Permission], bool]
+
+
+class Link(BaseModel):
+    """Where a caller can go from here, and how."""
+
+    model_config = ConfigDict(frozen=True)
+
+    href: str
+    rel: str
+    method: str = "GET"
+    description: str | None = None
+
+
+class Linked(BaseModel):
+    """What carries links. In JSON they are `_links`, a name that pydantic would drop as private."""
+
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True, populate_by_name=True)
+
+    links: dict[str, Link] = Field(alias="_links", description="What can be done next: only what state and role allow.")
+
+    def to_json(self) -> bytes:
+        """The JSON of the answer."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class RequestRepresentation(Linked):
+    """A request, as the read model shows it."""
+
+    request_id: str
+    customer_id: str
+    thread_id: str
+    status: RequestStatus
+    message: str
+    priority: int
+    category: str | None
+    metadata: dict[str, Any]
+    escalated: bool
+    resolution: str | None
+    reason: str | None
+    created_at: datetime
+    updated_at: datetime
+    version: int = Field(description="The version of the request's stream; also the ETag.")
+    position: str = Field(description="The event that this shows, as `context:position`.")
+
+
+class RequestPage(Linked):
+    """Requests, newest first, with the cursor of the next page."""
+
+    items: list[RequestRepresentation]
+    next_cursor: str | None
+
+
+class Actor(BaseModel):
+    """Whose command led to an event."""
+
+    type: str
+    id: str
+
+
+class HistoryItem(BaseModel):
+    """One event of a request."""
+
+    version: int
+    position: str
+    event_id: str
+    event_type: str
+    occurred_at: datetime
+    actor: Actor
+    correlation_id: str
+    data: dict[str, Any]
+
+
+class RequestHistory(Linked):
+    """The events of a request, oldest first (REQ-16)."""
+
+    request_id: str
+    items: list[HistoryItem]
+
+
+class Accepted(Linked):
+    """A command that was accepted; its outcome is not known, or not shown yet."""
+
+    status: str = "accepted"
+    request_id: str
+    command_id: str
+
+
+def links_of(base_url: str, view: RequestView, may: May) -> dict[str, Link]:
+    """What this caller can do with the request now (API-14, API-15)."""
+    href = f"{base_url}{REQUESTS_PATH}/{view.request_id}"
+    status = RequestStatus(view.status)
+    links = {"self": Link(href=href, rel="self", description="This request.")}
+    if may(Permission.REQUEST_UPDATE) and status not in FINAL_STATUSES:
+        links["update"] = Link(href=href, rel="update", method="PATCH", description="Change message, priority, category or metadata.")
+    if may(Permission.REQUEST_APPROVE) and status in APPROVABLE:
+        links["approve"] = Link(href=f"{href}/approve", rel="approve", method="POST", description="Approve or reject it.")
+    if status is RequestStatus.COMPLETED:
+        links["history"] = Link(href=f"{href}/history", rel="history", description="What happened to it.")
+    return links
+
+
+def represent(base_url: str, view: RequestView, may: May) -> RequestRepresentation:
+    """The request as this caller reads it."""
+    shown = {name: getattr(view, name) for name in RequestRepresentation.model_fields if name not in ("links", "position", "status")}
+    return RequestRepresentation(
+        **shown,
+        status=RequestStatus(view.status),
+        position=f"requests:{view.position}",
+        links=links_of(base_url, view, may),
+    )
+
+
+def represent_history(base_url: str, request_id: str, entries: tuple[HistoryEntry, ...]) -> RequestHistory:
+    """A request's events as callers read them."""
+    href = f"{base_url}{REQUESTS_PATH}/{request_id}"
+    items = [
+        HistoryItem(
+            version=entry.version,
+            position=f"requests:{entry.position}",
+            event_id=entry.event_id,
+            event_type=entry.event_type,
+            occurred_at=entry.occurred_at,
+            actor=Actor(type=entry.auth_type, id=entry.auth_id),
+            correlation_id=entry.correlation_id,
+            data=entry.data,
+        )
+        for entry in entries
+    ]
+    links = {"self": Link(href=f"{href}/history", rel="self"), "request": Link(href=href, rel="request")}
+    return RequestHistory(request_id=request_id, items=items, links=links)
+
+
+def accepted(base_url: str, request_id: str, command_id: str) -> Accepted:
+    """The body of 202."""
+    href = f"{base_url}{REQUESTS_PATH}/{request_id}"
+    return Accepted(request_id=request_id, command_id=command_id, links={"self": Link(href=href, rel="self")})

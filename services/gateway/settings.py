@@ -1,0 +1,49 @@
+"""The gateway's own settings."""
+
+from __future__ import annotations
+
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GatewaySettings(BaseSettings):
+    """Read from AGENTMESH_GATEWAY_<NAME>. Frozen. Keys, issuer and audience of tokens are `infra.identity.settings.TokenSettings`."""
+
+    model_config = SettingsConfigDict(env_prefix="AGENTMESH_GATEWAY_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="The address on which the API is served.")
+    port: int = Field(8080, ge=0, le=65535, description="The port of the API; 0 takes a free one and needs a base URL.")
+    base_url: str = Field("", max_length=500, description="What links and locations begin with. Not set: http://host:port.")
+    wait_seconds: float = Field(1.0, ge=0, le=60, description="How long a command is waited for, before 202 is answered.")
+    longest_wait_seconds: float = Field(10.0, ge=0, le=60, description="The most that `Prefer: wait=N` may ask for.")
+    body_limit_bytes: int = Field(256 * 1024, ge=1024, le=1024 * 1024, description="The largest body that is read.")
+    request_timeout_seconds: float = Field(30.0, gt=0, le=600, description="How long a call may take, its body included.")
+    publish_timeout_seconds: float = Field(5.0, gt=0, le=60, description="How long the broker may take to acknowledge a command.")
+    most_in_flight: int = Field(2_000, ge=1, le=100_000, description="Calls that are answered at a time; more are refused with 503.")
+    most_waiting_commands: int = Field(1_000, ge=1, le=100_000, description="Commands that may wait for the broker; more get 503.")
+    retry_after_seconds: int = Field(2, ge=1, le=600, description="When a caller that was told 503 should try again.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username):
+            raise ValueError("must be a URL that starts with http:// or https://, without user, query and fragment")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.port == 0 and not self.base_url:
+            raise ValueError("AGENTMESH_GATEWAY_BASE_URL must be set where AGENTMESH_GATEWAY_PORT is 0")
+        if max(self.wait_seconds, self.longest_wait_seconds) + self.publish_timeout_seconds >= self.request_timeout_seconds:
+            raise ValueError("AGENTMESH_GATEWAY_REQUEST_TIMEOUT_SECONDS must be above the longest wait and the publish timeout together")
+        return self
+
+    @property
+    def url(self) -> str:
+        """What links begin with, without a slash at its end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.base_url or f"http://{host}:{self.port}"

@@ -1,0 +1,121 @@
+"""The parts list of the gateway; run by `agentmesh run gateway`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from functools import partial
+
+from pydantic import ValidationError
+
+from contracts.topics import commands_topic
+from infra.commands.kafka import KafkaCommandPublisher
+from infra.errors import ConfigurationError
+from infra.identity.permissions import permits
+from infra.identity.settings import load_token_settings, token_issuer
+from infra.kafka.producer import PagePublisher
+from infra.outcomes.waiting import StoreOutcomes, WatchedVersions
+from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
+from infra.runtime.http import HttpServer
+from infra.settings import MeshSettings
+from infra.telemetry.context import bind
+from infra.telemetry.metrics import Metrics
+from infra.telemetry.telemetry import Telemetry
+from projections.requests.queries import request_versions
+from services.gateway.access import Access
+from services.gateway.app import build_app
+from services.gateway.orders import Orders
+from services.gateway.requests import CONTEXT, RequestRoutes
+from services.gateway.settings import GatewaySettings
+
+# How long a read waits for a connection while the database is away, before the caller is told.
+ACQUIRE_SECONDS = 5.0
+ATTEMPT_SECONDS = 1.0
+BACKLOG = 2_048
+logger = logging.getLogger(__name__)
+
+
+class Counted:
+    """Counts calls on the process's metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def began(self) -> None:
+        """A call has come in."""
+        self._metrics.active_requests.inc()
+
+    def ended(self, method: str, endpoint: str, status: int, seconds: float) -> None:
+        """A call was answered; status 0 where its caller went away before."""
+        self._metrics.active_requests.dec()
+        self._metrics.http_requests_total.labels(method, endpoint, status).inc()
+        self._metrics.http_request_duration_seconds.labels(method, endpoint).observe(seconds)
+
+
+class GatewayWorker(ConnectedWorker):
+    """Serves the API while schema and topics are right. A command that it answered 201, 200, 204 or 202 for is on its topic."""
+
+    def __init__(self, settings: MeshSettings, telemetry: Telemetry, own: GatewaySettings) -> None:
+        quick = {"pool_acquire_timeout_seconds": min(settings.pool_acquire_timeout_seconds, ACQUIRE_SECONDS)}
+        super().__init__("gateway", [CONTEXT], settings.model_copy(update=quick), telemetry)
+        self._own = own
+        self._publisher = KafkaCommandPublisher(
+            PagePublisher(settings, settings.kafka_bootstrap, "agentmesh-gateway"),
+            topic_prefix=settings.topic_prefix,
+            most_waiting=own.most_waiting_commands,
+            seconds=own.publish_timeout_seconds,
+        )
+        self._outcomes = StoreOutcomes(self.stores)
+        self._versions = WatchedVersions(partial(request_versions, self.database))
+        self._access = Access(token_issuer(load_token_settings()), permits)
+        orders = Orders(self._publisher, self._outcomes, self._versions)
+        routes = RequestRoutes(own, self._access, self.database, orders)
+        self._app = build_app([routes.router()], own, Counted(telemetry.metrics), bind, telemetry.version)
+        self._server: HttpServer | None = None
+
+    def required_topics(self) -> Collection[str]:
+        """The command topics of the contexts that the API speaks to."""
+        return [commands_topic(CONTEXT)]
+
+    async def run(self) -> None:
+        """Listen, until asked to stop."""
+        self._server = HttpServer(
+            self._app,
+            self._own.host,
+            self._own.port,
+            what="The API",
+            variable="AGENTMESH_GATEWAY_PORT",
+            backlog=BACKLOG,
+            drain_seconds=self.settings.grace_seconds * DRAIN_SHARE,
+        )
+        await self._server.start()
+        logger.info("the API is served", extra={"url": self._own.url, "port": self._server.port})
+        self.working = True
+        while not self.stopping.is_set():
+            self.attempted()
+            await self.pause(ATTEMPT_SECONDS)
+
+    async def drain(self) -> None:
+        """Take no new connection, answer what is under way, publish what waits."""
+        if self._server is not None:
+            await self._server.stop()
+        await self._publisher.close()
+        await self._outcomes.close()
+        await self._versions.close()
+
+
+def own_settings() -> GatewaySettings:
+    """The gateway's settings. Raises ConfigurationError that names the variable and never the value."""
+    try:
+        return GatewaySettings()
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        named = [
+            f"{('AGENTMESH_GATEWAY_' + str(fault['loc'][0]).upper() + ': ') if fault['loc'] else ''}{fault['msg']}" for fault in faults
+        ]
+        raise ConfigurationError("Invalid settings. " + "; ".join(named)) from None
+
+
+def build(settings: MeshSettings, telemetry: Telemetry) -> GatewayWorker:
+    """The gateway. Raises ConfigurationError without a key for tokens (SEC-01)."""
+    return GatewayWorker(settings, telemetry, own_settings())

@@ -1,0 +1,213 @@
+"""The gateway's application in the test's own process: real routes, real tokens, and ports that the test fills."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+
+from contracts.rejections import CommandRejected
+from infra.commands.base import OutgoingCommand
+from infra.event_store.base import Outcome, OutcomeKind, payload_hash
+from infra.identity.base import Principal
+from infra.identity.permissions import permits
+from infra.identity.tokens import TokenIssuer
+from infra.telemetry.context import bind
+from projections.requests.queries import RequestView
+from services.gateway.access import Access
+from services.gateway.app import build_app
+from services.gateway.edge import Edge
+from services.gateway.orders import Orders
+from services.gateway.requests import RequestRoutes
+from services.gateway.settings import GatewaySettings
+
+KEY = "a-key-for-tests-that-is-long-enough"
+BASE = "https://mesh.example"
+TENANT = "acme"
+OWN, OTHERS = "cust-0042", "cust-0099"
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+ISSUER = TokenIssuer(KEY, issuer="agentmesh", audience="agentmesh-api")
+CREATE = {"customer_id": OWN, "message": "My invoice of May is wrong"}
+
+
+def principal(role: str = "admin", tenant: str = TENANT, customer: str | None = OWN) -> Principal:
+    return Principal(f"{role}-1", tenant, role, customer if role == "customer" else None)
+
+
+def bearer(role: str = "admin", tenant: str = TENANT, customer: str | None = OWN) -> dict[str, str]:
+    return {"Authorization": f"Bearer {ISSUER.issue(principal(role, tenant, customer), datetime.now(UTC))}"}
+
+
+def view(request_id: str = "req-1", **changes: Any) -> RequestView:
+    values = {
+        "request_id": request_id,
+        "tenant_id": TENANT,
+        "customer_id": OWN,
+        "thread_id": "thread-1",
+        "message": "My invoice of May is wrong",
+        "priority": 2,
+        "category": "billing",
+        "status": "pending",
+        "confidence": None,
+        "escalated": False,
+        "escalation_reasons": (),
+        "financial_impact": None,
+        "approval_threshold": None,
+        "approved_by": None,
+        "resolution": None,
+        "reason": None,
+        "metadata": {},
+        "created_at": NOW,
+        "updated_at": NOW,
+        "completed_at": None,
+        "version": 1,
+        "position": 7,
+    }
+    return RequestView(**{**values, **changes})
+
+
+def row(found: RequestView) -> tuple[Any, ...]:
+    """A view as the database answers it."""
+    names = [name for name in RequestView.model_fields if name not in ("decisions", "history")]
+    values = {name: getattr(found, name) for name in names} | {"escalation_reasons": None, "metadata": "{}"}
+    return tuple(values[name] for name in names)
+
+
+@dataclass
+class Reads:
+    """A read model that holds these requests; remembers what it was asked."""
+
+    views: dict[str, RequestView] = field(default_factory=dict)
+    asked: list[Mapping[str, Any]] = field(default_factory=list)
+    error: Exception | None = None
+
+    def put(self, found: RequestView) -> None:
+        self.views[found.request_id] = found
+
+    async def fetch(self, query: bytes, parameters: Mapping[str, Any], timeout: float = 30.0) -> Sequence[Sequence[Any]]:
+        self.asked.append(parameters)
+        if self.error is not None:
+            raise self.error
+        if b"request_history" in query:
+            return []
+        mine = [each for each in self.views.values() if each.tenant_id == parameters["tenant" if "tenant" in parameters else "tenant_id"]]
+        if "id" in parameters:
+            return [row(each) for each in mine if each.request_id == parameters["id"]]
+        wanted = {name: parameters[name] for name in ("customer_id", "status") if name in parameters}
+        found = [each for each in mine if all(getattr(each, name) == value for name, value in wanted.items())]
+        if b"<> 'deleted'" in query:
+            found = [each for each in found if each.status != "deleted"]
+        found.sort(key=lambda each: (each.created_at, each.request_id), reverse=True)
+        if "after_time" in parameters:
+            after = (parameters["after_time"], parameters["after_id"])
+            found = [each for each in found if (each.created_at, each.request_id) < after]
+        return [row(each) for each in found[: parameters["limit"]]]
+
+
+@dataclass
+class Published:
+    """A broker that takes everything, or fails as it is told to."""
+
+    commands: list[OutgoingCommand] = field(default_factory=list)
+    error: Exception | None = None
+    then: Callable[[OutgoingCommand], None] = lambda _: None
+
+    async def publish(self, command: OutgoingCommand) -> None:
+        if self.error is not None:
+            raise self.error
+        self.commands.append(command)
+        self.then(command)
+
+
+@dataclass
+class Recorded:
+    """Outcomes that the test records; nothing is waited for."""
+
+    outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    rejections: dict[int, CommandRejected] = field(default_factory=dict)
+    tenants: dict[str, str] = field(default_factory=dict)
+    shown: bool = True
+
+    async def find(self, context: str, aggregate_id: str, command_id: str) -> Outcome | None:
+        return self.outcomes.get((aggregate_id, command_id))
+
+    async def wait(self, *arguments: Any) -> Any:
+        if len(arguments) == 3:  # a read model's version
+            return self.shown
+        _, aggregate_id, command_id, _ = arguments
+        return self.outcomes.get((aggregate_id, command_id))
+
+    async def rejection(self, context: str, outcome: Outcome) -> CommandRejected | None:
+        return self.rejections.get(outcome.position or 0)
+
+    async def tenant_of(self, context: str, aggregate_id: str) -> str | None:
+        return self.tenants.get(aggregate_id)
+
+
+@dataclass
+class Counts:
+    """What the edge counted."""
+
+    ended_calls: list[tuple[str, str, int]] = field(default_factory=list)
+    active: int = 0
+
+    def began(self) -> None:
+        self.active += 1
+
+    def ended(self, method: str, endpoint: str, status: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.active -= 1
+        self.ended_calls.append((method, endpoint, status))
+
+
+class Arena:
+    """One gateway. `settle` makes each published command end in an outcome, as its consumer would."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.settings = GatewaySettings(base_url=BASE, **changes)
+        self.reads = Reads()
+        self.published = Published()
+        self.recorded = Recorded()
+        self.counts = Counts()
+        self.access = Access(ISSUER, permits)
+        self.routes = RequestRoutes(self.settings, self.access, self.reads, Orders(self.published, self.recorded, self.recorded))
+        self.app: Edge = build_app([self.routes.router()], self.settings, self.counts, bind)
+
+    def settle(self, kind: OutcomeKind = OutcomeKind.EVENTS, shows: RequestView | None = None, **rejected: Any) -> None:
+        """What becomes of each command from now on."""
+
+        def then(command: OutgoingCommand) -> None:
+            pair = (command.aggregate_id, command.metadata.message_id)
+            code = rejected.get("code")
+            self.recorded.outcomes[pair] = Outcome(kind, code, 1, 7, payload_hash(command.value))
+            if rejected:
+                self.recorded.rejections[7] = CommandRejected(
+                    tenant_id=TENANT,
+                    aggregate_id=command.aggregate_id,
+                    command_id=pair[1],
+                    command_type=command.metadata.type_name,
+                    **rejected,
+                )
+            if shows is not None:
+                self.reads.put(shows.model_copy(update={"request_id": command.aggregate_id}))
+
+        self.published.then = then
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx2.AsyncClient]:
+        """A client of this gateway."""
+        transport = httpx2.ASGITransport(app=self.app)  # type: ignore[arg-type]
+        async with httpx2.AsyncClient(transport=transport, base_url="http://caller.example") as client:
+            yield client
+
+    async def call(
+        self, method: str, path: str, *, role: str | None = "admin", headers: Mapping[str, str] | None = None, **more: Any
+    ) -> Any:
+        """One call; `role` None sends no token."""
+        signed = {} if role is None else bearer(role)
+        async with self.client() as client:
+            return await client.request(method, path, headers={**signed, **(headers or {})}, **more)

@@ -1,0 +1,125 @@
+"""Who may call what: 401 for who is not known, 403 that names the permission, a start refused for a route without one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fastapi import APIRouter, Depends, Request, Response
+
+from infra.errors import ConfigurationError
+from infra.identity.base import Permission, Principal
+from infra.identity.permissions import permits
+from infra.telemetry.context import bind
+from services.gateway.access import check_routes, requirement_of
+from services.gateway.app import build_app
+from tests.unit.services.gateway.arena import CREATE, ISSUER, OTHERS, OWN, Arena, bearer, principal, view
+
+ROLES = ("admin", "manager", "agent", "customer")
+# method, path, permission: written down a second time, against the routes' own table
+ROUTES = (
+    ("POST", "/api/v1/requests", "request:create"),
+    ("GET", "/api/v1/requests", "request:read"),
+    ("GET", "/api/v1/requests/{request_id}", "request:read"),
+    ("PATCH", "/api/v1/requests/{request_id}", "request:update"),
+    ("DELETE", "/api/v1/requests/{request_id}", "request:delete"),
+    ("POST", "/api/v1/requests/{request_id}/approve", "request:approve"),
+    ("GET", "/api/v1/requests/{request_id}/history", "request:read"),
+)
+BODIES = {"request:create": CREATE, "request:update": {"priority": 3}, "request:approve": {"approved": True}}
+
+
+def asked(permission: str) -> dict[str, object]:
+    return {"json": BODIES[permission]} if permission in BODIES else {}
+
+
+def test_each_route_asks_for_the_permission_of_the_requirements() -> None:
+    routes = Arena().routes.router().routes
+    found = {(next(iter(route.methods)), route.path, requirement_of(route).permission.value) for route in routes}  # type: ignore[union-attr, attr-defined]
+    assert found == set(ROUTES)
+
+
+@pytest.mark.parametrize(("method", "path", "permission"), ROUTES)
+@pytest.mark.parametrize("role", [*ROLES, "root"])
+async def test_a_role_without_the_permission_is_refused_and_told_which_one(role: str, method: str, path: str, permission: str) -> None:
+    arena = Arena()
+    arena.reads.put(view())
+    arena.settle(shows=view())
+    answer = await arena.call(method, path.format(request_id="req-1"), role=role, **asked(permission))
+    may = permits(principal(role), Permission(permission))
+    assert (answer.status_code == 403) is not may
+    if not may:
+        assert answer.json()["error"] == {
+            "error_type": "Forbidden",
+            "message": f"The permission {permission} is required.",
+            "code": "FORBIDDEN",
+            "details": {"required_permission": permission},
+        }
+        assert not arena.published.commands
+        assert not arena.reads.asked
+
+
+@pytest.mark.parametrize(("method", "path", "permission"), ROUTES)
+@pytest.mark.parametrize(
+    ("authorization", "said"),
+    [
+        (None, "Missing bearer token"),
+        ("", "Missing bearer token"),
+        ("Bearer", "Missing bearer token"),
+        ("Bearer ", "Missing bearer token"),
+        ("Basic dXNlcjpwYXNz", "Missing bearer token"),
+        ("Bearer garbage", "Invalid token"),
+        ("Bearer a.b.c", "Invalid token"),
+        ("Bearer " + ISSUER.issue(principal(), datetime.now(UTC) - timedelta(days=1)), "Token has expired"),
+    ],
+)
+async def test_who_is_not_known_gets_401(method: str, path: str, permission: str, authorization: str | None, said: str) -> None:
+    arena = Arena()
+    headers = {} if authorization is None else {"Authorization": authorization}
+    answer = await arena.call(method, path.format(request_id="req-1"), role=None, headers=headers, **asked(permission))
+    assert answer.status_code == 401
+    assert answer.json()["error"] == {"error_type": "Unauthorized", "message": said, "code": "UNAUTHORIZED", "details": {}}
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert not arena.published.commands
+    assert not arena.reads.asked
+
+
+async def test_who_is_not_known_is_not_told_what_else_is_wrong() -> None:
+    answer = await Arena().call("GET", "/api/v1/requests?limit=0", role=None)
+    assert answer.status_code == 401
+
+
+async def test_a_token_is_taken_whatever_the_case_of_its_scheme() -> None:
+    headers = {"Authorization": bearer()["Authorization"].replace("Bearer", "bEARER")}
+    assert (await Arena().call("GET", "/api/v1/requests", role=None, headers=headers)).status_code == 200
+
+
+async def test_a_token_in_the_query_is_no_token() -> None:
+    token = bearer()["Authorization"].removeprefix("Bearer ")
+    assert (await Arena().call("GET", f"/api/v1/requests?access_token={token}", role=None)).status_code == 401
+
+
+async def test_a_token_without_a_role_is_a_customers() -> None:
+    arena = Arena()
+    arena.reads.put(view())
+    arena.reads.put(view("req-2", customer_id=OTHERS))
+    token = ISSUER.issue(Principal("user-1", "acme", "customer", OWN), datetime.now(UTC))
+    answer = await arena.call("GET", "/api/v1/requests", role=None, headers={"Authorization": f"Bearer {token}"})
+    assert [each["request_id"] for each in answer.json()["items"]] == ["req-1"]
+
+
+def test_a_route_without_a_permission_is_refused_at_the_start() -> None:
+    async def open_door(request: Request) -> Response:
+        return Response()
+
+    arena, router = Arena(), APIRouter(prefix="/api/v1/things")
+    router.add_api_route("", open_door, dependencies=[Depends(open_door)])
+    with pytest.raises(ConfigurationError, match="'/api/v1/things' asks for no permission"):
+        build_app([arena.routes.router(), router], arena.settings, arena.counts, bind)
+
+
+def test_what_is_no_route_of_the_framework_is_refused_too() -> None:
+    routes: Sequence[object] = [object()]
+    with pytest.raises(ConfigurationError, match="asks for no permission"):
+        check_routes(routes, ["/openapi.json"])
