@@ -27,7 +27,7 @@ from services.gateway.settings import GatewaySettings
 
 KEY = "a-key-for-tests-that-is-long-enough"
 BASE = "https://mesh.example"
-TENANT = "acme"
+TENANT = "test-tenant"
 OWN, OTHERS = "cust-0042", "cust-0099"
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 ISSUER = TokenIssuer(KEY, issuer="agentmesh", audience="agentmesh-api")

@@ -14,7 +14,7 @@ from infra.identity.permissions import permits
 from infra.telemetry.context import bind
 from services.gateway.access import check_routes, requirement_of
 from services.gateway.app import build_app
-from tests.unit.services.gateway.arena import CREATE, ISSUER, OTHERS, OWN, Arena, bearer, principal, view
+from tests.unit.services.gateway.arena import CREATE, ISSUER, OTHERS, OWN, TENANT, Arena, bearer, principal, view
 
 ROLES = ("admin", "manager", "agent", "customer")
 # method, path, permission: written down a second time, against the routes' own table
@@ -104,7 +104,7 @@ async def test_a_token_without_a_role_is_a_customers() -> None:
     arena = Arena()
     arena.reads.put(view())
     arena.reads.put(view("req-2", customer_id=OTHERS))
-    token = ISSUER.issue(Principal("user-1", "acme", "customer", OWN), datetime.now(UTC))
+    token = ISSUER.issue(Principal("user-1", TENANT, "customer", OWN), datetime.now(UTC))
     answer = await arena.call("GET", "/api/v1/requests", role=None, headers={"Authorization": f"Bearer {token}"})
     assert [each["request_id"] for each in answer.json()["items"]] == ["req-1"]
 

@@ -1,0 +1,107 @@
+"""No caller of one tenant reads or changes anything of another: every route of the gateway, with every role, against real rows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from infra.identity.base import Permission
+from infra.identity.permissions import ROLES, permits
+from services.gateway.access import requirement_of
+from tests.integration.gateway.conftest import AT_ONCE, LIST, OTHERS, OWN, PATIENT, Caller, body
+from tests.mesh import TENANT, Mesh
+from tests.unit.services.gateway.arena import Arena, principal
+
+pytestmark = pytest.mark.integration
+BODIES: dict[str, dict[str, Any]] = {
+    "request:create": body(),
+    "request:update": {"priority": 4},
+    "request:approve": {"approved": True},
+}
+
+
+def routes() -> list[tuple[str, str, Permission]]:
+    """Method, path and permission of every route of the API, from the route table itself."""
+    found = []
+    for route in Arena().routes.router().routes:
+        assert isinstance(route, APIRoute)
+        requirement = requirement_of(route)
+        assert requirement is not None
+        found += [(method, route.path, requirement.permission) for method in sorted(route.methods)]
+    return found
+
+
+async def everything(mesh: Mesh) -> list[Any]:
+    """All that is recorded: every event and every outcome."""
+    events = await mesh.rows("SELECT originator_id::text, originator_version, notification_id FROM requests.stored_events ORDER BY 3")
+    return [list(map(tuple, events)), list(map(tuple, await mesh.rows("SELECT count(*) FROM requests.inbox")))]
+
+
+async def test_no_route_lets_any_role_of_another_tenant_at_a_request(mesh: Mesh, call: Caller, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = "the invoice of the other tenant"
+    theirs = [await call.created(tenant="other", message=secret, customer_id=customer) for customer in (OWN, OTHERS)]
+    mine = await call.created()
+    before = await everything(mesh)
+    tried = 0
+    for method, path, permission in routes():
+        if "{request_id}" not in path:
+            continue
+        for role in (*ROLES, "root"):
+            for request_id in (*theirs, "req-of-nobody"):
+                more = {"json": BODIES[permission.value]} if permission.value in BODIES else {}
+                answers = [
+                    await call(method, path.format(request_id=request_id), role, headers=headers, **more)
+                    for headers in (AT_ONCE, {**PATIENT, "X-Tenant-ID": "other"})
+                ]
+                may = permits(principal(role), permission)
+                assert {answer.status_code for answer in answers} == {404 if may else 403}, (method, path, role, request_id)
+                assert not any(secret in answer.text for answer in answers)
+                tried += len(answers)
+    # What is not there and what is another's cannot be told apart, but for the id itself.
+    told = [json.loads((await call("GET", f"{LIST}/{each}")).text.replace(each, "ID")) for each in (theirs[0], "req-of-nobody")]
+    assert [{**each, "timestamp": ""} for each in told] == [{**told[0], "timestamp": ""}] * 2
+    for role in ROLES:
+        for query in ("", "?limit=200", "?tenant_id=other", f"?customer_id={OWN}", f"?customer_id={OTHERS}", "?status=pending"):
+            answer = await call("GET", f"{LIST}{query}", role)
+            listed = {item["request_id"] for item in answer.json()["items"]}
+            assert listed <= {mine}, (role, query)
+            assert secret not in answer.text
+            tried += 1
+    assert await everything(mesh) == before
+    with capsys.disabled():
+        print(f"\ntenants: {tried} calls over {len(routes())} routes and {len(ROLES) + 1} roles, leaks 0")
+
+
+async def test_a_cursor_of_another_tenant_leads_to_ones_own_rows_only(call: Caller) -> None:
+    for _ in range(3):
+        await call.created(tenant="other")
+    mine = [await call.created() for _ in range(2)]
+    cursor = (await call("GET", f"{LIST}?limit=1", tenant="other")).json()["next_cursor"]
+    assert cursor
+    listed = (await call("GET", f"{LIST}?cursor={cursor}")).json()["items"]
+    assert {item["request_id"] for item in listed} <= set(mine)
+
+
+async def test_a_customer_reaches_nothing_of_another_customer_of_its_own_tenant(mesh: Mesh, call: Caller) -> None:
+    theirs, own = await call.created(customer_id=OTHERS), await call.created()
+    before = await everything(mesh)
+    for method, path, permission in routes():
+        more = {"json": BODIES[permission.value]} if permission.value in BODIES else {}
+        if "{request_id}" in path:
+            answer = await call(method, path.format(request_id=theirs), "customer", **more)
+            assert answer.status_code == (404 if permits(principal("customer"), permission) else 403)
+    refused = await call("POST", LIST, "customer", json=body(customer_id=OTHERS))
+    assert refused.status_code == 403
+    listed = (await call("GET", LIST, "customer")).json()["items"]
+    assert [item["request_id"] for item in listed] == [own]
+    assert await everything(mesh) == before
+
+
+async def test_the_same_key_of_two_tenants_makes_two_requests(mesh: Mesh, call: Caller) -> None:
+    headers = {**PATIENT, "Idempotency-Key": "order-7"}
+    ids = {(await call("POST", LIST, tenant=tenant, json=body(), headers=headers)).json()["request_id"] for tenant in (TENANT, "other")}
+    assert len(ids) == 2
+    assert [tuple(row) for row in await mesh.rows("SELECT tenant_id FROM read_requests.requests ORDER BY 1")] == [("other",), (TENANT,)]
