@@ -20,7 +20,7 @@ async def test_a_request_from_its_creation_to_its_deletion(mesh: Mesh, call: Cal
     assert created.headers["x-correlation-id"] == "c-7"
     request_id = created.json()["request_id"]
     one = f"{LIST}/{request_id}"
-    assert created.headers["location"] == f"{call.client.base_url}{one.lstrip('/')}"
+    assert created.headers["location"] == str(call.client.base_url).rstrip("/") + one
     (event,) = await mesh.store.read_stream(request_id)
     assert (event.metadata.tenant_id, event.metadata.auth_type, event.metadata.auth_id) == (TENANT, "user", "agent-1")
     assert event.metadata.correlation_id == "c-7"
