@@ -253,6 +253,10 @@ class Metrics:
             names.BULKHEAD_REFUSED_TOTAL, "Calls refused because the waiting room of a bulkhead was full.", "name"
         )
         self.pool_connections = self._gauge(names.POOL_CONNECTIONS, "Connections of a pool, by state.", "pool", "state")
+        self.cache_hits_total = self._counter(names.CACHE_HITS_TOTAL, "Reads that the cache answered, by kind of key.", "cache_type")
+        self.cache_misses_total = self._counter(
+            names.CACHE_MISSES_TOTAL, "Reads that were fetched, the cache being away included, by kind of key.", "cache_type"
+        )
         self.pool_waiting = self._gauge(names.POOL_WAITING, "Callers that wait for a connection of a pool.", "pool")
         self.gather_seconds = self._gauge(
             names.GATHER_SECONDS, "How long loops with many records let them gather; above 0 while this process waits for a processor."

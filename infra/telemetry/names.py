@@ -98,6 +98,8 @@ AGENT_EXECUTION_DURATION_SECONDS: Final = "agent_execution_duration_seconds"
 AGENT_EXECUTION_ERRORS_TOTAL: Final = "agent_execution_errors_total"
 LLM_TOKENS_USED_TOTAL: Final = "llm_tokens_used_total"
 LLM_COST_USD_TOTAL: Final = "agentmesh_llm_cost_usd_total"
+CACHE_HITS_TOTAL: Final = "cache_hits_total"
+CACHE_MISSES_TOTAL: Final = "cache_misses_total"
 
 # The value under which everything beyond a label's limit is counted.
 OTHER_LABEL: Final = "other"

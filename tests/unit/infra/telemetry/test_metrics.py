@@ -50,6 +50,8 @@ EXPECTED = {
     "agent_execution_errors_total": ("counter", ("agent_type", "error_type")),
     "llm_tokens_used_total": ("counter", ("model", "operation")),
     "agentmesh_llm_cost_usd_total": ("counter", ("model", "operation")),
+    "cache_hits_total": ("counter", ("cache_type",)),
+    "cache_misses_total": ("counter", ("cache_type",)),
     "agentmesh_active_agents": ("gauge", ("tenant_id", "status")),
     "agentmesh_health_check_failures_total": ("counter", ("agent_id", "failure_reason")),
 }

@@ -1,0 +1,1 @@
+"""The cache: a port, its adapters, and how reads go through it."""

@@ -1,0 +1,80 @@
+"""Builds the one pool of Redis connections of a worker from its settings; opened when the worker starts and closed when it stops."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from typing import Any, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from infra.errors import ConfigurationError, MeshError
+from infra.redis.errors import translated
+from infra.redis.settings import RedisPoolSettings
+from infra.settings import mask_url
+
+logger = logging.getLogger(__name__)
+
+
+class RedisPool:
+    """The connections of one worker, shared by its cache and its rate limits.
+
+    The driver tries nothing again by itself: its callers have an answer without Redis, and repeating costs them the time that they
+    wanted to save. Before a connection is used, the driver looks whether the server has closed it and opens it anew.
+    """
+
+    def __init__(self, url: str, settings: RedisPoolSettings) -> None:
+        self._url = url
+        self._settings = settings
+        self._client: Redis | None = None
+
+    async def start(self) -> bool:
+        """Open the pool and ping; answers whether Redis is there. Its absence degrades a worker and stops none (RES-22)."""
+        limits = self._settings
+        options: dict[str, Any] = {} if self._url.startswith("unix://") else {"socket_keepalive": True}
+        pool = BlockingConnectionPool.from_url(
+            self._url,
+            max_connections=limits.max_connections,
+            timeout=limits.acquire_seconds,
+            decode_responses=True,
+            socket_connect_timeout=limits.connect_seconds,
+            health_check_interval=limits.health_check_seconds,
+            retry=Retry(NoBackoff(), 0),
+            **options,
+        )
+        self._client = Redis.from_pool(pool)
+        logger.info(
+            "redis pool opened at %s: %d connections, acquire %gs, connect %gs, health check every %ds, keep-alive %s",
+            mask_url(self._url),
+            limits.max_connections,
+            limits.acquire_seconds,
+            limits.connect_seconds,
+            limits.health_check_seconds,
+            "on" if options else "of no use on a Unix socket",
+        )
+        return await self._ping()
+
+    async def _ping(self) -> bool:
+        try:
+            with translated():
+                await cast(Awaitable[bool], self.client.ping())
+        except MeshError as error:
+            logger.warning("redis does not answer at the start, the worker goes on without it: %s", error)
+            return False
+        return True
+
+    @property
+    def client(self) -> Redis:
+        """The client of this pool; raises ConfigurationError before `start` and after `close`."""
+        if self._client is None:
+            raise ConfigurationError("The Redis pool is used before it was opened or after it was closed: call start() first.")
+        return self._client
+
+    async def close(self) -> None:
+        """Close every connection; safe to call twice."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+            logger.info("redis pool closed")
