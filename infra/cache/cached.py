@@ -163,18 +163,18 @@ class CacheAside:
         self, lease: Lease, fetch: Callable[[], Awaitable[T | None]], ttl_seconds: int, codec: Codec[T]
     ) -> tuple[T | None, bool]:
         """Fetch and keep, unless the one before us has done so since we looked; whatever comes of it, nobody waits for the lease longer."""
-        value: T | None = None
+        kept = False
         try:
             found = await self._found(lease.key, codec)
             if found is not ABSENT and found is not UNREACHED:
                 return found, True
             value = await fetch()
+            if value is not None:
+                kept = await self._tried(self._fill(lease, value, ttl_seconds, codec), False)
+            return value, False
         finally:
-            if value is None:
+            if not kept:
                 await self._tried(self._cache.release(lease), None)
-        if value is not None:
-            await self._tried(self._fill(lease, value, ttl_seconds, codec), False)
-        return value, False
 
     async def _fill(self, lease: Lease, value: T, ttl_seconds: int, codec: Codec[T]) -> bool:
         try:
