@@ -16,7 +16,7 @@ from typing import Final, Literal, Protocol
 
 from pydantic import JsonValue
 
-from infra.errors import DataError
+from infra.errors import DataError, TransientError
 
 DEFAULT_TTL_SECONDS: Final = 3_600
 
@@ -29,6 +29,13 @@ class Absent(enum.Enum):
 
 ABSENT: Final[Literal[Absent.ABSENT]] = Absent.ABSENT
 """What `get` answers where there is nothing; None, 0, False and the empty values are values."""
+
+
+class CacheBehind(TransientError):
+    """Invalidations that were missed are not made up for yet, and the call was not made."""
+
+    def __init__(self) -> None:
+        super().__init__("the cache has missed invalidations and is not used until they are made up for: see that Redis works")
 
 
 @dataclass(frozen=True, slots=True)

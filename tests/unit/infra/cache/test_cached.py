@@ -11,9 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from infra.cache import keys
-from infra.cache.base import ABSENT, Cache
+from infra.cache.base import ABSENT, Cache, CacheBehind
 from infra.cache.cached import AS_IT_IS, CacheAside, Codec, cached, codec_of
-from infra.cache.guarded import CacheBehind
 from infra.cache.invalidation import Invalidation
 from infra.cache.memory import InMemoryCache
 from infra.cache.settings import CacheSettings

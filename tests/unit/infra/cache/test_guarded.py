@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra.cache.base import ABSENT, Lease
-from infra.cache.guarded import CacheBehind, GuardedCache
+from infra.cache.base import ABSENT, CacheBehind, Lease
+from infra.cache.guarded import GuardedCache
 from infra.cache.memory import InMemoryCache
 from infra.cache.settings import CacheSettings
 from infra.errors import CallTimedOut, CircuitOpen, ConfigurationError, DataError, TransientError
