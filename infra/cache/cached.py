@@ -226,6 +226,8 @@ def cached(
         kind = prefix or f"cache:{function.__module__}.{function.__qualname__}"
         is_method = next(iter(signature.parameters), "") in ("self", "cls")
         _check_function(function, signature, tenant, is_method and key is None)
+        if not (is_method or isinstance(aside, CacheAside)):
+            raise TypeError(f"{function.__qualname__} is no method, so its aside cannot be a function of self")
 
         @functools.wraps(function)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -71,6 +71,7 @@ class GuardedCache:
         self._sleep = sleep
         self._missed = MissedInvalidations(settings.remembered_invalidations)
         self._mender: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def behind(self) -> bool:
@@ -84,6 +85,7 @@ class GuardedCache:
 
     async def close(self) -> None:
         """Stop trying to make up for what was missed; the adapter stays open."""
+        self._closed = True
         mender, self._mender = self._mender, None
         if mender is not None:
             mender.cancel()
@@ -153,7 +155,7 @@ class GuardedCache:
     # --- making up ------------------------------------------------------------------------------------------------------
 
     def _start_mending(self) -> None:
-        if self._mender is None or self._mender.done():
+        if not self._closed and (self._mender is None or self._mender.done()):
             self._mender = asyncio.create_task(self._mend(), name="cache-missed-invalidations")
 
     async def _mend(self) -> None:

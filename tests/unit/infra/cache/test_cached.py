@@ -414,6 +414,14 @@ def test_a_function_that_does_not_name_its_tenant_is_refused(aside: CacheAside) 
         cached(aside, tenant="tenant_id")(find)
 
 
+def test_a_function_has_no_self_to_ask_for_its_cache(aside: CacheAside) -> None:
+    async def find(tenant_id: str) -> int:
+        return 0
+
+    with pytest.raises(TypeError, match="find is no method, so its aside cannot be a function of self"):
+        cached(lambda self: aside, tenant="tenant_id")(find)
+
+
 def test_a_plain_function_is_refused(aside: CacheAside) -> None:
     def find(tenant_id: str) -> int:
         return 0

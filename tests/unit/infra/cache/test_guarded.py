@@ -234,4 +234,8 @@ async def test_closing_ends_the_making_up(cut: CutCache) -> None:
     asked = cut.asked
     await asyncio.sleep(0.03)
     assert cut.asked == asked
+    with pytest.raises(CacheBehind):
+        await cache.delete(KEY)
+    await asyncio.sleep(0.03)
+    assert cut.asked == asked, "nothing begins again"
     await cache.close()
