@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ from redis.asyncio import Redis
 
 from infra.cache.base import ABSENT, Cache
 from infra.cache.cached import CacheAside
+from infra.cache.globs import matches
 from infra.cache.guarded import GuardedCache
 from infra.cache.keys import tenant_pattern
 from infra.cache.redis import RedisCache
@@ -89,6 +91,23 @@ async def test_the_invalidation_of_a_tenant_leaves_its_rate_limits(client: Redis
     assert await cache.invalidate(tenant_pattern(TENANT)) == 1
     assert await cache.invalidate("*") == 0
     assert (await limiter.take(key, SLOW)).remaining == 89
+
+
+async def test_patterns_in_memory_are_those_of_redis(client: Redis, namespace: str) -> None:
+    chance = random.Random(20260102)
+    letters = "aab*?[]^-\\ä"
+    keys = {"".join(chance.choices(letters, k=chance.randint(1, 5))) for _ in range(400)}
+    async with client.pipeline() as together:
+        for key in keys:
+            together.set(f"{namespace}:{key}", 1, ex=60)
+        await together.execute()
+    matched = 0
+    for _ in range(500):
+        pattern = "".join(chance.choices(letters, k=chance.randint(1, 6)))
+        found = {key.removeprefix(f"{namespace}:") async for key in client.scan_iter(match=f"{namespace}:{pattern}", count=1_000)}
+        assert found == {key for key in keys if matches(pattern, key)}, repr(pattern)
+        matched += len(found)
+    assert matched > 1_000
 
 
 async def test_processes_with_pools_of_their_own_fetch_once(redis_url: str, namespace: str) -> None:
