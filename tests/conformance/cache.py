@@ -149,8 +149,8 @@ class CacheSuite:
         assert await cache.invalidate(escaped(other)) == 1
 
     async def test_many_keys_go_by_one_pattern_and_are_counted(self, cache: Cache) -> None:
-        for number in range(2_500):
-            await cache.set(f"list:{TENANT}:{number}", number, 60)
+        for page in range(50):
+            await asyncio.gather(*(cache.set(f"list:{TENANT}:{page}:{number}", number, 60) for number in range(50)))
         await cache.set("list:other:1", 1, 60)
         assert await cache.invalidate(f"list:{TENANT}:*") == 2_500
         assert await cache.invalidate("*") == 1
@@ -218,7 +218,7 @@ class CacheSuite:
             state += 1
             await cache.invalidate(tenant_pattern(TENANT))
 
-        for _ in range(200):
+        for _ in range(100):
             await asyncio.gather(read(), change(), read(), read())
             assert await cache.get(KEY) in (ABSENT, state)
 
