@@ -61,7 +61,9 @@ class CacheSuite:
         assert type(found) is type(value)
         assert await cache.exists(KEY) is True
 
-    @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}, b"x", [object()]], ids=repr)
+    @pytest.mark.parametrize(
+        "value", [float("nan"), float("inf"), object(), {1, 2}, b"x", [object()]], ids=["nan", "inf", "object", "set", "bytes", "list"]
+    )
     async def test_what_is_not_json_is_refused_and_changes_nothing(self, cache: Cache, value: Any) -> None:
         await cache.set(KEY, "before", 60)
         with pytest.raises(DataError, match="value: only JSON can be cached"):
