@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import time
+import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +20,10 @@ from infra.errors import TransientError
 from infra.event_store.base import OutcomeKind
 from infra.kafka.producer import PagePublisher
 from infra.local_stack.ports import free_port
+from infra.local_stack.stack import server
 from services.gateway.settings import GatewaySettings
 from services.gateway.worker import GatewayWorker
-from tests.integration.gateway.conftest import LIST, PATIENT, OpenCaller, body
+from tests.integration.gateway.conftest import LIST, PATIENT, OpenCaller, body, serve
 from tests.mesh import TENANT, Mesh, new_id, wait_for
 from tests.proxy import behind, postgres_proxy
 
@@ -92,6 +98,42 @@ async def test_a_database_that_is_away_costs_a_read_503_and_an_accepted_command_
             assert (await call("POST", LIST, json=body(), headers=PATIENT)).status_code == 201
         finally:
             await worker.stop()
+
+
+@pytest.mark.alone
+async def test_a_broker_that_pauses_costs_503_and_what_is_repeated_is_done_once(
+    mesh: Mesh, open_caller: OpenCaller, stack_root: Path
+) -> None:
+    await mesh.start_all()
+    worker = await serve(mesh, publish_timeout_seconds=1, most_waiting_commands=4)
+    call = await open_caller(worker._own.url)
+    await call.created()
+    broker = server(stack_root, "kafka").pid
+    assert broker is not None
+    keys = [str(uuid.uuid4()) for _ in range(12)]
+
+    async def post(key: str, **headers: str) -> Any:
+        return await call("POST", LIST, json=body(message=f"Case {key}"), headers={"Idempotency-Key": key, **headers})
+
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        answers = await asyncio.gather(*(post(key) for key in keys))
+        took = time.monotonic() - began
+        assert (await call("GET", LIST)).status_code == 200  # reads go on
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.headers["retry-after"] for answer in answers} == {"2"}
+    assert took < 10
+    for key in keys:
+
+        async def created(key: str = key) -> bool:
+            return (await post(key, **PATIENT)).status_code == 201
+
+        await wait_for(created, 30, "an answer after the broker is back")
+    rows = await mesh.rows("SELECT count(*), count(DISTINCT originator_id) FROM requests.stored_events")
+    assert [tuple(row) for row in rows] == [(len(keys) + 1,) * 2]
 
 
 async def _working(worker: GatewayWorker) -> bool:
