@@ -94,6 +94,7 @@ class HttpServer:
         variable: str = "AGENTMESH_HEALTH_PORT",
         backlog: int = BACKLOG,
         drain_seconds: float = 1.0,
+        keep_alive_seconds: int = 5,
     ) -> None:
         self._socket = _listen(host, port, what, variable, backlog)
         self.port: int = self._socket.getsockname()[1]
@@ -107,7 +108,7 @@ class HttpServer:
             date_header=True,
             proxy_headers=False,  # who calls is what the connection says
             ws="none",
-            timeout_keep_alive=5,
+            timeout_keep_alive=keep_alive_seconds,
             timeout_graceful_shutdown=max(1, int(drain_seconds)),
         )
         self._server = _Server(config)

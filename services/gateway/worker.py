@@ -32,6 +32,8 @@ from services.gateway.settings import GatewaySettings
 ACQUIRE_SECONDS = 5.0
 ATTEMPT_SECONDS = 1.0
 BACKLOG = 2_048
+# Longer than proxies and clients keep idle connections, so that a call does not meet one that is just being closed.
+KEEP_ALIVE_SECONDS = 75
 logger = logging.getLogger(__name__)
 
 
@@ -87,6 +89,7 @@ class GatewayWorker(ConnectedWorker):
             variable="AGENTMESH_GATEWAY_PORT",
             backlog=BACKLOG,
             drain_seconds=self.settings.grace_seconds * DRAIN_SHARE,
+            keep_alive_seconds=KEEP_ALIVE_SECONDS,
         )
         await self._server.start()
         logger.info("the API is served", extra={"url": self._own.url, "port": self._server.port})

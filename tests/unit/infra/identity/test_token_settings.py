@@ -68,3 +68,10 @@ def test_a_key_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET_KEY", KEY)
     monkeypatch.setenv("JWT_PREVIOUS_SECRET_KEYS", KEY)
     assert KEY not in repr(load_token_settings())
+
+
+def test_what_is_no_text_is_refused_by_the_name_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTMESH_GATEWAY_ISSUER", "hunter2\udcff")
+    with pytest.raises(ConfigurationError, match="AGENTMESH_GATEWAY_ISSUER") as refused:
+        load_token_settings()
+    assert "hunter2" not in str(refused.value)

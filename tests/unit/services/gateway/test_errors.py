@@ -12,7 +12,7 @@ import pytest
 from contracts.errors import BusinessRuleViolation, ConcurrencyConflict, DomainError, ResourceNotFound, ValidationError
 from infra.errors import BulkheadFull, CallTimedOut, CircuitOpen, TransientError
 from services.gateway.errors import accepts_problem, of_domain
-from tests.unit.services.gateway.arena import BASE, CREATE, Arena
+from tests.unit.services.gateway.arena import BASE, CREATE, Arena, bearer, view
 
 LIST = "/api/v1/requests"
 
@@ -200,3 +200,38 @@ async def test_deep_metadata_is_422() -> None:
 async def test_a_body_of_another_type_is_415(kind: str) -> None:
     answer = await Arena().call("POST", LIST, content=json.dumps(CREATE).encode(), headers={"Content-Type": kind})
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+@pytest.mark.parametrize("depth", [99, 190, 250, 600, 950, 5_000, 100_000])
+async def test_a_body_of_any_depth_is_answered_and_only_a_legal_one_is_published(depth: int) -> None:
+    arena = Arena()
+    deep = json.dumps(CREATE)[:-1] + ',"metadata":{"a":' + "[" * depth + "]" * depth + "}}"
+    answer = await arena.call("POST", LIST, content=deep.encode(), headers={"Content-Type": "application/json"})
+    assert answer.status_code in ((202,) if depth < 100 else (400, 422))
+    assert len(arena.published.commands) == (depth < 100)
+
+
+async def test_of_very_many_broken_fields_twenty_are_told_and_the_rest_is_counted() -> None:
+    arena = Arena()
+    arena.reads.put(view())
+    answer = await arena.call("POST", f"{LIST}/req-1/approve", json={"approved": True, **{f"x{number}": 1 for number in range(30)}})
+    details = answer.json()["error"]["details"]
+    assert (answer.status_code, len(details["errors"]), details["more_errors"]) == (422, 20, 10)
+
+
+async def test_a_caller_who_goes_away_in_the_middle_of_its_body_publishes_nothing() -> None:
+    arena = Arena()
+    sent: list[Any] = []
+    messages = [{"type": "http.request", "body": b'{"customer_id"', "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"authorization", bearer()["Authorization"].encode())]
+    scope = {"type": "http", "method": "POST", "path": LIST, "raw_path": LIST.encode(), "query_string": b"", "headers": headers}
+    await arena.app({**scope, "root_path": "", "scheme": "http", "server": ("x", 1), "client": ("y", 2)}, receive, send)
+    assert sent[0]["status"] == 408
+    assert not arena.published.commands
