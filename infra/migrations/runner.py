@@ -16,7 +16,7 @@ from infra.read_models.postgres import create_indexes, create_tables
 
 logger = logging.getLogger(__name__)
 
-EXPECTED_REVISION = "0002"
+EXPECTED_REVISION = "0003"
 # Two migrations at once wait for one another on this advisory lock.
 MIGRATION_LOCK = 4_611_686_018_427
 

@@ -261,6 +261,9 @@ class Metrics:
         self.gather_seconds = self._gauge(
             names.GATHER_SECONDS, "How long loops with many records let them gather; above 0 while this process waits for a processor."
         )
+        self.sign_in_failures_total = self._counter(
+            names.SIGN_IN_FAILURES_TOTAL, "Sign-ins refused, by what was presented: password, client_secret, api_key.", "kind"
+        )
 
     def _counter(self, name: str, help_text: str, *labels: str) -> BoundedCounter:
         return self._bounded(BoundedCounter(name, help_text, labels, registry=self.registry))

@@ -91,6 +91,7 @@ POOL_CONNECTIONS: Final = "agentmesh_pool_connections"
 POOL_WAITING: Final = "agentmesh_pool_waiting"
 GATHER_SECONDS: Final = "agentmesh_gather_seconds"
 EFFECTS_TOTAL: Final = "agentmesh_effects_total"
+SIGN_IN_FAILURES_TOTAL: Final = "agentmesh_sign_in_failures_total"
 # Two families side by side, each spelled as its requirement has it.
 TASK_EXECUTION_SECONDS: Final = "agentmesh_task_execution_seconds"
 TASKS_COMPLETED_TOTAL: Final = "agentmesh_tasks_completed_total"

@@ -44,6 +44,7 @@ EXPECTED = {
     "agentmesh_pool_waiting": ("gauge", ("pool",)),
     "agentmesh_gather_seconds": ("gauge", ()),
     "agentmesh_effects_total": ("counter", ("name", "outcome")),
+    "agentmesh_sign_in_failures_total": ("counter", ("kind",)),
     "agentmesh_task_execution_seconds": ("histogram", ("agent_id", "task_type")),
     "agentmesh_tasks_completed_total": ("counter", ("agent_id", "status")),
     "agent_execution_duration_seconds": ("histogram", ("agent_type",)),

@@ -1,0 +1,6 @@
+-- The accounts of a tenant by name, from behind a name.
+SELECT account_id, kind, tenant_id, name, role, customer_id, disabled, created_at, created_by, changed_at, changed_by, secret_hash
+FROM identity.accounts
+WHERE tenant_id = %(tenant)s::text AND kind = %(kind)s::text AND name > %(after)s::text
+ORDER BY name
+LIMIT %(limit)s::bigint
