@@ -13,6 +13,7 @@ from services.cli.commands import (
     agents,
     analytics,
     approvals,
+    clients,
     customers,
     dead_letters,
     demo,
@@ -20,6 +21,7 @@ from services.cli.commands import (
     effects,
     events,
     fleet,
+    keys,
     knowledge,
     operations,
     projections,
@@ -27,6 +29,7 @@ from services.cli.commands import (
     requests,
     tasks,
     tenants,
+    users,
 )
 from services.cli.errors import CommandError
 
@@ -41,7 +44,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 WORK = (requests, approvals, tasks, agents, customers, tenants, analytics, knowledge)
-for group in (demo, fleet, publish, events, *WORK, dead_letters, effects, projections, operations, dev):
+IDENTITY = (users, clients, keys)
+for group in (demo, fleet, publish, events, *WORK, dead_letters, effects, projections, *IDENTITY, operations, dev):
     group.add_to(app)
 
 
