@@ -147,14 +147,20 @@ class Client(Account):
     name: str
 
 
-def account_id(account: User | Client) -> str:
+def account_id(account: Account) -> str:
     """The id that a principal has, and commands carry."""
-    return account.user_id if isinstance(account, User) else account.client_id
+    if isinstance(account, User):
+        return account.user_id
+    assert isinstance(account, Client)
+    return account.client_id
 
 
-def account_name(account: User | Client) -> str:
+def account_name(account: Account) -> str:
     """What the account is called in its tenant."""
-    return account.login if isinstance(account, User) else account.name
+    if isinstance(account, User):
+        return account.login
+    assert isinstance(account, Client)
+    return account.name
 
 
 class ApiKey(_Value):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from infra.identity.accounts import reference
-from infra.identity.administration import new_account
 from infra.identity.base import Principal
 from infra.identity.settings import load_token_settings, token_issuer
 from infra.identity.sign_in import principal_of
 from infra.settings import load_settings
 from services.cli.errors import Refused, WrongUsage
-from services.cli.identity import open_identity, told_apart
+from services.cli.identity import account_made, account_named, open_identity
 from services.cli.output import Output, print_json
 from services.cli.publishing import operating_user
 from services.cli.views import existing
@@ -41,8 +39,9 @@ async def issue(tenant: str, *, user: str | None, role: str | None, customer: st
 
 
 async def _of_user(tenant: str, login: str) -> Principal:
+    wanted = account_named(tenant, login)
     async with open_identity() as identity:
-        found = existing(await identity.accounts.users.find(reference(tenant, login)), "user", login, tenant)
+        found = existing(await identity.accounts.users.find(wanted), "user", login, tenant)
     if found.disabled:
         raise Refused(f"User {found.login} of tenant {found.tenant_id} is disabled. agentmesh users enable {found.login}")
     return principal_of(found)
@@ -51,6 +50,5 @@ async def _of_user(tenant: str, login: str) -> Principal:
 def _of_role(tenant: str, role: str, customer: str | None) -> Principal:
     """A principal that no account stands for, named after the user of the operating system."""
     name = re.sub(r"[^A-Za-z0-9._-]", "-", operating_user())[:80]
-    with told_apart():
-        checked = new_account(tenant, f"dev-{name}", role, customer)
-    return Principal(checked.name, checked.tenant_id, str(checked.role), checked.customer_id)
+    made = account_made(tenant, f"dev-{name}", role, customer)
+    return Principal(made.name, made.tenant_id, str(made.role), made.customer_id)

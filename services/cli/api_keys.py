@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from infra.identity.accounts import ApiKey, Kind, checked_tenant, reference
+from infra.identity.accounts import ApiKey, Kind
 from services.cli.errors import WrongUsage
-from services.cli.identity import acting, open_identity, print_account, print_with_secret
+from services.cli.identity import account_named, acting, open_identity, print_account, print_with_secret, tenant_named
 from services.cli.output import Output
 from services.cli.views import print_views
 
@@ -25,18 +25,20 @@ async def add(
 ) -> None:
     """Make a key and show it once. Raises WrongUsage unless exactly one owner is named."""
     by = acting(actor)
-    kind, owner = _owner(user, client)
+    kind, name = _owner(user, client)
+    owner = account_named(tenant, name)
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     async with open_identity() as identity:
-        key, text = await identity.administration.add_key(kind, reference(tenant, owner), label, expires_at, by)
+        key, text = await identity.administration.add_key(kind, owner, label, expires_at, by)
     print_with_secret(key, {"key": text}, output)
 
 
 async def list_(tenant: str, owner: str | None, after: str, limit: int, output: Output) -> None:
     """A tenant's keys by prefix, ended ones too."""
+    name = None if owner is None else account_named(tenant, owner).name
+    wanted, behind = tenant_named(tenant), _prefix(after)
     async with open_identity() as identity:
-        name = None if owner is None else reference(tenant, owner).name
-        found = await identity.accounts.keys.page(checked_tenant(tenant), owner=name, after=_prefix(after), limit=limit)
+        found = await identity.accounts.keys.page(wanted, owner=name, after=behind, limit=limit)
     now = datetime.now(UTC)
     print_views(found, COLUMNS, lambda key: _cells(key, now), output, empty=f"No API key of tenant {tenant} matches.")
 
@@ -44,8 +46,9 @@ async def list_(tenant: str, owner: str | None, after: str, limit: int, output: 
 async def revoke(tenant: str, named: str, *, actor: str | None, output: Output) -> None:
     """End a key for good."""
     by = acting(actor)
+    wanted = tenant_named(tenant)
     async with open_identity() as identity:
-        key = await identity.administration.revoke_key(tenant, named, by)
+        key = await identity.administration.revoke_key(wanted, named, by)
     print_account(key, output, sentence=f"am_{key.prefix} of {key.owner_kind} {key.owner} is revoked, by {key.revoked_by}")
 
 

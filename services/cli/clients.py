@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from infra.identity.accounts import Client, checked_tenant, reference
-from infra.identity.administration import new_account
-from services.cli.identity import acting, open_identity, print_account, print_with_secret, told_apart
+from infra.identity.accounts import Client
+from services.cli.identity import account_made, account_named, acting, open_identity, print_account, print_with_secret, tenant_named
 from services.cli.output import Output, print_facts, print_json
 from services.cli.views import existing, print_views
 
@@ -13,9 +12,10 @@ COLUMNS = ("name", "role", "customer", "disabled", "id", "created", "by", "chang
 
 async def list_(tenant: str, after: str, limit: int, output: Output) -> None:
     """A tenant's clients by name."""
+    behind = account_named(tenant, after).name if after else ""
+    wanted = tenant_named(tenant)
     async with open_identity() as identity:
-        behind = reference(tenant, after).name if after else ""
-        found = await identity.accounts.clients.page(checked_tenant(tenant), after=behind, limit=limit)
+        found = await identity.accounts.clients.page(wanted, after=behind, limit=limit)
     print_views(
         found, COLUMNS, _cells, output, empty=f"Tenant {tenant} has no service client. Make one: agentmesh clients add NAME --role ROLE"
     )
@@ -23,8 +23,9 @@ async def list_(tenant: str, after: str, limit: int, output: Output) -> None:
 
 async def show(tenant: str, name: str, output: Output) -> None:
     """One client. Raises NotFound."""
+    wanted = account_named(tenant, name)
     async with open_identity() as identity:
-        found = await identity.accounts.clients.find(reference(tenant, name))
+        found = await identity.accounts.clients.find(wanted)
     found = existing(found, "client", name, tenant)
     if output is Output.JSON:
         print_json(found.model_dump(mode="json"))
@@ -35,8 +36,7 @@ async def show(tenant: str, name: str, output: Output) -> None:
 async def add(tenant: str, name: str, *, role: str, customer: str | None, actor: str | None, output: Output) -> None:
     """Make a client and show its secret once."""
     by = acting(actor)
-    with told_apart():
-        new = new_account(tenant, name, role, customer)
+    new = account_made(tenant, name, role, customer)
     async with open_identity() as identity:
         client, secret = await identity.administration.add_client(new, by)
     print_with_secret(client, {"client_secret": secret}, output)
@@ -45,8 +45,9 @@ async def add(tenant: str, name: str, *, role: str, customer: str | None, actor:
 async def set_disabled(tenant: str, name: str, disabled: bool, *, actor: str | None, output: Output) -> None:
     """Lock a client out, or let one in again."""
     by = acting(actor)
+    wanted = account_named(tenant, name)
     async with open_identity() as identity:
-        client = await identity.accounts.clients.set_disabled(reference(tenant, name), disabled, by)
+        client = await identity.accounts.clients.set_disabled(wanted, disabled, by)
     state = "disabled: no sign-in, and no API key of it, is taken any more" if disabled else "enabled"
     print_account(client, output, sentence=f"client {client.name} of tenant {client.tenant_id} is {state}")
 
@@ -54,15 +55,17 @@ async def set_disabled(tenant: str, name: str, disabled: bool, *, actor: str | N
 async def new_secret(tenant: str, name: str, *, actor: str | None, output: Output) -> None:
     """Replace a client's secret and show the new one once."""
     by = acting(actor)
+    wanted = account_named(tenant, name)
     async with open_identity() as identity:
-        client, secret = await identity.administration.new_secret(reference(tenant, name), by)
+        client, secret = await identity.administration.new_secret(wanted, by)
     print_with_secret(client, {"client_secret": secret}, output)
 
 
 async def remove(tenant: str, name: str, output: Output) -> None:
     """Remove a client with its API keys."""
+    wanted = account_named(tenant, name)
     async with open_identity() as identity:
-        client = await identity.accounts.clients.remove(reference(tenant, name))
+        client = await identity.accounts.clients.remove(wanted)
     print_account(client, output, sentence=f"client {client.name} of tenant {client.tenant_id} is removed, with its API keys")
 
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from infra.identity.accounts import AccountError, AccountInvalid, AccountUnknown
+from infra.identity.accounts import AccountError, AccountInvalid, AccountUnknown, NewAccount, Reference, checked_tenant, reference
 from infra.identity.accounts_postgres import PostgresAccounts
-from infra.identity.administration import AccountAdministration
+from infra.identity.administration import AccountAdministration, new_account
 from infra.identity.passwords import SecretHasher
 from services.cli.errors import NotFound, Refused, WrongUsage
 from services.cli.mesh import open_mesh
@@ -46,6 +46,24 @@ def told_apart() -> Iterator[None]:
         raise NotFound(f"{error} Another tenant: --tenant NAME.") from None
     except AccountError as error:
         raise Refused(str(error)) from None
+
+
+def account_named(tenant: str, name: str) -> Reference:
+    """The account meant. Raises WrongUsage before any server is asked."""
+    with told_apart():
+        return reference(tenant, name)
+
+
+def tenant_named(tenant: str) -> str:
+    """The tenant meant. Raises WrongUsage before any server is asked."""
+    with told_apart():
+        return checked_tenant(tenant)
+
+
+def account_made(tenant: str, name: str, role: str, customer: str | None) -> NewAccount:
+    """The account to be made. Raises WrongUsage before any server is asked."""
+    with told_apart():
+        return new_account(tenant, name, role, customer)
 
 
 def acting(actor: str | None) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from infra.identity.accounts import Role, User, checked_tenant, reference
-from infra.identity.administration import new_account
-from services.cli.identity import acting, open_identity, print_account, print_with_secret, told_apart
+from infra.identity.accounts import Role, User
+from services.cli.identity import account_made, account_named, acting, open_identity, print_account, print_with_secret, tenant_named
 from services.cli.output import Output, print_facts, print_json
 from services.cli.password_input import read_password
 from services.cli.views import existing, print_views
@@ -14,15 +13,18 @@ COLUMNS = ("login", "role", "customer", "disabled", "id", "created", "by", "chan
 
 async def list_(tenant: str, after: str, limit: int, output: Output) -> None:
     """A tenant's users by login."""
+    behind = account_named(tenant, after).name if after else ""
+    wanted = tenant_named(tenant)
     async with open_identity() as identity:
-        found = await identity.accounts.users.page(checked_tenant(tenant), after=_after(tenant, after), limit=limit)
+        found = await identity.accounts.users.page(wanted, after=behind, limit=limit)
     print_views(found, COLUMNS, _cells, output, empty=f"Tenant {tenant} has no user. Its first admin: agentmesh init --tenant {tenant}")
 
 
 async def show(tenant: str, login: str, output: Output) -> None:
     """One user. Raises NotFound."""
+    wanted = account_named(tenant, login)
     async with open_identity() as identity:
-        found = await identity.accounts.users.find(reference(tenant, login))
+        found = await identity.accounts.users.find(wanted)
     found = existing(found, "user", login, tenant)
     if output is Output.JSON:
         print_json(found.model_dump(mode="json"))
@@ -43,8 +45,7 @@ async def add(
 ) -> None:
     """Make a user."""
     by = acting(actor)
-    with told_apart():
-        new = new_account(tenant, login, role, customer)
+    new = account_made(tenant, login, role, customer)
     password = read_password(stdin=password_stdin, generate=generate)
     async with open_identity() as identity:
         made = await identity.administration.add_user(new, password, by)
@@ -57,8 +58,9 @@ async def add(
 async def set_disabled(tenant: str, login: str, disabled: bool, *, actor: str | None, output: Output) -> None:
     """Lock a user out, or let one in again."""
     by = acting(actor)
+    wanted = account_named(tenant, login)
     async with open_identity() as identity:
-        user = await identity.accounts.users.set_disabled(reference(tenant, login), disabled, by)
+        user = await identity.accounts.users.set_disabled(wanted, disabled, by)
     state = "disabled: no sign-in, and no API key of it, is taken any more" if disabled else "enabled"
     print_account(user, output, sentence=f"user {user.login} of tenant {user.tenant_id} is {state}")
 
@@ -66,8 +68,7 @@ async def set_disabled(tenant: str, login: str, disabled: bool, *, actor: str | 
 async def set_password(tenant: str, login: str, *, password_stdin: bool, generate: bool, actor: str | None, output: Output) -> None:
     """Replace a user's password."""
     by = acting(actor)
-    with told_apart():
-        wanted = reference(tenant, login)
+    wanted = account_named(tenant, login)
     password = read_password(stdin=password_stdin, generate=generate)
     async with open_identity() as identity:
         user = await identity.administration.set_password(wanted, password, by)
@@ -79,16 +80,17 @@ async def set_password(tenant: str, login: str, *, password_stdin: bool, generat
 
 async def remove(tenant: str, login: str, output: Output) -> None:
     """Remove a user with its API keys."""
+    wanted = account_named(tenant, login)
     async with open_identity() as identity:
-        user = await identity.accounts.users.remove(reference(tenant, login))
+        user = await identity.accounts.users.remove(wanted)
     print_account(user, output, sentence=f"user {user.login} of tenant {user.tenant_id} is removed, with its API keys")
 
 
 async def init(tenant: str, login: str, *, password_stdin: bool, prompt: bool, actor: str | None, output: Output) -> None:
     """Make a tenant's first admin, unless it has an admin."""
     by = acting(actor)
+    new = account_made(tenant, login, Role.ADMIN, None)
     async with open_identity() as identity:
-        new = new_account(tenant, login, Role.ADMIN, None)
         made, password = None, ""
         if not await identity.accounts.admins(new.tenant_id):
             password = read_password(stdin=password_stdin, generate=not (password_stdin or prompt))
@@ -105,10 +107,6 @@ async def init(tenant: str, login: str, *, password_stdin: bool, prompt: bool, a
         print_with_secret(made, {"password": password}, output)
     else:
         print_account(made, output, sentence=f"user {made.login} is the first admin of tenant {made.tenant_id}: {made.user_id}")
-
-
-def _after(tenant: str, after: str) -> str:
-    return reference(tenant, after).name if after else ""
 
 
 def _cells(user: User) -> list[object]:
