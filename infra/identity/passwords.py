@@ -55,7 +55,7 @@ class SecretHasher:
 
     def _verify(self, secret: str, kept_hash: str | None) -> Verified:
         decoy = self._decoy()
-        if kept_hash is None or len(secret) > MAX_PASSWORD_CHARACTERS:
+        if kept_hash is None or len(normal(secret)) > MAX_PASSWORD_CHARACTERS:
             self._hasher.verify(b"", decoy)
             return WRONG
         try:

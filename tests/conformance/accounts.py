@@ -22,6 +22,7 @@ from infra.identity.accounts import (
     Kind,
     LastAdmin,
     NewAccount,
+    NewApiKey,
     Reference,
     SecretInvalid,
     reference,
@@ -240,6 +241,16 @@ class AccountsSuite:
             with pytest.raises(AccountInvalid, match="key: Input should be"):
                 await world.administration.revoke_key("acme", wrong, "ops")
 
+    async def test_a_prefix_in_use_is_not_given_again(self, world: World) -> None:
+        await world.user()
+        new = NewApiKey(owner=ANN, kind=Kind.USER, label="laptop", prefix="abcdefgh", digest=bytes(32))
+        kept = await world.accounts.keys.add(new, "ops")
+        with pytest.raises(AccountExists, match="make the key again"):
+            await world.accounts.keys.add(new.model_copy(update={"digest": bytes(31) + b"x"}), "ops")
+        found = await world.accounts.keys.credential("abcdefgh")
+        assert found is not None
+        assert (found.key, found.digest) == (kept, bytes(32))
+
     async def test_keys_go_with_their_owner(self, world: World) -> None:
         await world.user()
         text = await world.key()
@@ -373,6 +384,13 @@ class SignInSuite:
         ends = world.clock() + timedelta(days=1)
         text = await world.key(ends)
         assert await world.sign_in.api_key(text) == Principal(id_, "acme", "customer", "cust-0042", ends)
+        (used,) = await world.accounts.keys.page("acme")
+        assert used.last_used_at == world.clock()
+        world.clock.time += timedelta(seconds=59)
+        await world.sign_in.api_key(text)
+        assert await world.accounts.keys.page("acme") == [used]
+        world.clock.time += timedelta(seconds=1)
+        await world.sign_in.api_key(text)
         (used,) = await world.accounts.keys.page("acme")
         assert used.last_used_at == world.clock()
         world.clock.time = ends - timedelta(microseconds=1)

@@ -140,7 +140,7 @@ async def test_who_signs_in_is_found_by_an_index(pool: Database) -> None:
         assert "Seq Scan" not in plan, plan
 
 
-async def test_a_database_of_the_release_before_is_brought_here(database: str, mesh_settings: object) -> None:
+async def test_a_database_of_the_release_before_is_brought_here(database: str) -> None:
     opened = Database(load_settings(pool_min_size=1), database)
     await opened.open()
     try:

@@ -102,7 +102,10 @@ async def test_a_hash_is_argon2id_salted_and_of_the_secret_alone() -> None:
     assert await hasher.verify(PASSWORD + "x", first) == Verified(False)
 
 
-@pytest.mark.parametrize(("set_to", "given"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+@pytest.mark.parametrize(
+    ("set_to", "given"),
+    [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED), ("\u00e9" * MAX_PASSWORD_CHARACTERS, "e\u0301" * MAX_PASSWORD_CHARACTERS)],
+)
 async def test_the_same_text_typed_in_another_form_is_the_same_password(set_to: str, given: str) -> None:
     hasher = SecretHasher(weak())
     assert (await hasher.verify(given, await hasher.hash(set_to))).right
