@@ -13,9 +13,10 @@ CREATE TABLE identity.accounts (
     -- argon2id, in the PHC form: parameters and salt are in it.
     secret_hash text NOT NULL,
     disabled boolean NOT NULL DEFAULT false,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- now(), the transaction's time: of a new account both times are the same.
+    created_at timestamptz NOT NULL DEFAULT now(),
     created_by text NOT NULL,
-    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    changed_at timestamptz NOT NULL DEFAULT now(),
     changed_by text NOT NULL,
     UNIQUE (tenant_id, kind, name),
     UNIQUE (tenant_id, account_id),

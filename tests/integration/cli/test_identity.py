@@ -253,11 +253,12 @@ def on_a_terminal(typed: list[str], *arguments: str) -> tuple[int, str]:
     process, terminal = pty.fork()
     if process == 0:
         os.execv(sys.executable, [sys.executable, "-m", "services.cli.main", *arguments])
-    shown = b""
+    shown, answered = b"", 0
     while chunk := _read(terminal):
         shown += chunk
-        if shown.rstrip().endswith((b"Password:", b"Again:")) and typed:
-            os.write(terminal, f"{typed.pop(0)}\n".encode())
+        if shown.count(b"Password: ") + shown.count(b"Again: ") > answered:
+            os.write(terminal, f"{typed[answered]}\n".encode())
+            answered += 1
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), shown.decode()
 
