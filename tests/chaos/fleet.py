@@ -147,6 +147,10 @@ class Fleet:
         process = self._members[name].process
         return process is not None and process.poll() is None
 
+    def serves(self, name: str) -> bool:
+        """Whether a process that nobody has told to end has said where it serves its health."""
+        return self.running(name) and not self._members[name].asked and self.port(name) is not None
+
     # -- signals -----------------------------------------------------------------------------------------------------
 
     def kill(self, name: str) -> None:
