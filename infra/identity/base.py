@@ -47,7 +47,7 @@ class Principal:
     """A caller whose credential was verified. Its tenant is the only one that the caller reaches."""
 
     id: str
-    """The user, service client or API key; what commands carry as their actor."""
+    """The user or service client, also where an API key was shown for it; what commands carry as their actor."""
     tenant_id: str
     role: str
     """As the credential says it: one that is not known has no permission."""

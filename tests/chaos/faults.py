@@ -100,8 +100,8 @@ class Faults:
         self._paused[name] = asyncio.create_task(resume())
 
     async def end_in_order(self) -> None:
-        """SIGTERM: the process ends with 0. One that still imports its modules has no say in how it ends, nor has one that was killed a moment
-        ago, so its successor is waited for."""
+        """SIGTERM: the process ends with 0. One that still imports its modules has no say in how it ends, nor has one that was killed just
+        now: it is waited for, or its successor is."""
         name = self._random.choice([name for name in ALL if name not in self._paused])
         await eventually(lambda: self._fleet.serves(name), 60, f"{name} serving its health")
         self.exit_codes.append(await self._fleet.terminate(name, seconds=45))

@@ -46,7 +46,10 @@ CONFIDENT_FLOORS = {"build": 0.97, "held_out": 0.80}
 categories = st.sampled_from(Category)
 priorities = st.sampled_from(Priority)
 refunds = st.none() | st.builds(Refund, st.just(Money("99.99")), st.none() | st.just("pay-17"))
-findings = st.builds(Finding, title=st.text(), text=st.text(), score=st.floats(), source=st.text(min_size=1))
+# As long as may be quoted whole; what is longer is cut, and has its own test.
+findings = st.builds(
+    Finding, title=st.text(max_size=MAX_TITLE), text=st.text(max_size=MAX_EXCERPT), score=st.floats(), source=st.text(min_size=1)
+)
 
 
 @dataclass(frozen=True)
