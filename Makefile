@@ -47,7 +47,7 @@ test: setup check  ## every check and test this machine can run, coverage and it
 	 $(if $(ARGS),run $(ARGS);,\
 	   echo "tests that run side by side"; run -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder; \
 	   echo "tests that need servers to themselves, in two queues; that of tests/chaos is shown when both have ended"; \
-	   $(PY) -m coverage run -m pytest -m alone tests/chaos >.chaos.log 2>&1 & chaos=$$!; \
+	   $(PY) -m coverage run -m pytest -m alone tests/chaos >.chaos.log 2>&1 & chaos=$$!; trap "kill $$chaos 2>/dev/null" EXIT; \
 	   run -m alone --ignore tests/chaos; wait $$chaos || status=$$?; cat .chaos.log; rm -f .chaos.log;) \
 	 $(PY) -m coverage combine -q || status=1; $(PY) -m coverage report || status=1; \
 	 $(if $(ARGS),echo "coverage gate: not applied to a selection of tests";,\
