@@ -179,8 +179,19 @@ def database_template(endpoints: Endpoints) -> Iterator[str]:
 @pytest.fixture
 def database(endpoints: Endpoints, database_template: str) -> Iterator[str]:
     """The URL of a fresh, migrated database of this test alone."""
+    yield from copied_database(endpoints, database_template)
+
+
+@pytest.fixture(scope="module")
+def shared_database(endpoints: Endpoints, database_template: str) -> Iterator[str]:
+    """One database for the tests of a module: a copy of the template for each would take longer than they do."""
+    yield from copied_database(endpoints, database_template)
+
+
+def copied_database(endpoints: Endpoints, template: str) -> Iterator[str]:
+    """The URL of a copy of the template; dropped when it is not needed any more."""
     name = f"{DATABASE_MARK}{uuid.uuid4().hex[:12]}"
-    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(database_template))
+    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
     _in_database(endpoints.postgres_dsn, copy)
     yield with_database(endpoints.postgres_dsn, name)
     drop_database(endpoints.postgres_dsn, name)

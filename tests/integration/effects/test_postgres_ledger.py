@@ -7,12 +7,10 @@ import os
 import signal
 import sys
 import threading
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -22,7 +20,6 @@ from infra.effects.base import Begun, ClaimLost, Effect, EffectFilter, EffectRec
 from infra.effects.once import HostEffects
 from infra.effects.postgres import PostgresEffectLedger
 from infra.errors import TransientError
-from infra.local_stack import Endpoints
 from infra.postgres.pool import Database
 from infra.resilience.retry import TransientRetry
 from infra.settings import load_settings
@@ -53,17 +50,6 @@ class PostgresRuns:
         sql = b"""UPDATE mesh.task_runs SET lease_until = clock_timestamp() - interval '1 ms'
                   WHERE task_id = %(task)s::text AND attempt = %(attempt)s::int"""
         await self.database.execute(sql, {"task": task_id, "attempt": attempt})
-
-
-@pytest.fixture(scope="module")
-def shared_database(endpoints: Endpoints, database_template: str) -> Iterator[str]:
-    """One database for the tests of this module: a copy of the template for each would take longer than they do."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(endpoints.postgres_dsn, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE {name} TEMPLATE "{database_template}"'.encode())
-    yield urlsplit(endpoints.postgres_dsn)._replace(path=f"/{name}").geturl()
-    with psycopg.connect(endpoints.postgres_dsn, autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +19,6 @@ from infra.dead_letters.postgres import PostgresDeadLetters
 from infra.errors import DataError
 from infra.event_store.base import AppendMode, DeadLetter, NewEvent, ParkCause
 from infra.event_store.postgres import PostgresEventStore, append_parameters
-from infra.local_stack import Endpoints
 from infra.postgres.arrays import register_columns
 from infra.postgres.pool import Database
 from infra.settings import load_settings
@@ -48,17 +46,6 @@ class Letters:
 
     async def discard(self, position: int, who: str, why: str) -> bool:
         return await self._letters.discard(position, who, why)
-
-
-@pytest.fixture(scope="module")
-def shared_database(endpoints: Endpoints, database_template: str) -> Iterator[str]:
-    """One database for the tests of this module: a copy of the template for each would take longer than they do."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(endpoints.postgres_dsn, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE {name} TEMPLATE "{database_template}"'.encode())
-    yield urlsplit(endpoints.postgres_dsn)._replace(path=f"/{name}").geturl()
-    with psycopg.connect(endpoints.postgres_dsn, autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import psycopg
@@ -22,17 +22,6 @@ from projections.catalogue import read_models
 from tests.conformance.accounts import ANN, PASSWORD, AccountsSuite, SignInSuite, World
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def shared_database(endpoints: Endpoints, database_template: str) -> Iterator[str]:
-    """One database for the tests of this module: a copy of the template for each would take longer than they do."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(endpoints.postgres_dsn, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE {name} TEMPLATE "{database_template}"'.encode())
-    yield urlsplit(endpoints.postgres_dsn)._replace(path=f"/{name}").geturl()
-    with psycopg.connect(endpoints.postgres_dsn, autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture

@@ -28,16 +28,6 @@ from tests.conftest import drop_database, with_database
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module")
-def shared_database(endpoints: Endpoints, database_template: str) -> Iterator[str]:
-    """One database for the tests of this module: a copy of the template for each would take longer than they do."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(endpoints.postgres_dsn, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE {name} TEMPLATE "{database_template}"'.encode())
-    yield with_database(endpoints.postgres_dsn, name)
-    drop_database(endpoints.postgres_dsn, name)
-
-
 @pytest.fixture
 def database(shared_database: str) -> str:
     """An empty knowledge base."""
