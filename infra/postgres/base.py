@@ -12,3 +12,11 @@ class QueryPort(Protocol):
     async def fetch(self, query: bytes, parameters: Mapping[str, Any], timeout: float = 30.0) -> Sequence[Sequence[Any]]:
         """All rows."""
         ...
+
+
+class TenantReads(Protocol):
+    """Reads of one tenant's rows; what other tenants have does not exist for them."""
+
+    def of(self, tenant_id: str) -> QueryPort:
+        """A query port that sees the rows of this tenant only."""
+        ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -44,6 +45,8 @@ class Order:
     value: bytes
     ids: Ids
     wait: float
+    shown_in: str
+    """The read model that shows what came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Orders:
     """Publishes commands and waits for what becomes of them. A command that was acknowledged is never reported as failed: where its
     outcome cannot be learned in time, `Settled` says so."""
 
-    def __init__(self, publisher: CommandPublisher, outcomes: Outcomes, versions: ShownVersions) -> None:
+    def __init__(self, publisher: CommandPublisher, outcomes: Outcomes, versions: Mapping[str, ShownVersions]) -> None:
         self._publisher = publisher
         self._outcomes = outcomes
         self._versions = versions
@@ -112,7 +115,7 @@ class Orders:
             raise internal() if rejection is None else of_rejection(rejection)
         if outcome.kind is OutcomeKind.PARKED:  # a defect of ours: the command is kept, and applied when that is mended
             return Settled(None)
-        return Settled(outcome, await self._versions.wait(order.aggregate_id, outcome.version, deadline))
+        return Settled(outcome, await self._versions[order.shown_in].wait(order.aggregate_id, outcome.version, deadline))
 
     def _outgoing(self, call: Call, principal: Principal, order: Order) -> OutgoingCommand:
         metadata = Metadata(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from infra.identity.permissions import permits
 from infra.identity.settings import load_token_settings, token_issuer
 from infra.kafka.producer import PagePublisher
 from infra.outcomes.waiting import StoreOutcomes, WatchedVersions
+from infra.postgres.base import QueryPort
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.runtime.http import HttpServer
 from infra.settings import MeshSettings
@@ -25,7 +26,8 @@ from projections.requests.queries import request_versions
 from services.gateway.access import Access
 from services.gateway.app import build_app
 from services.gateway.orders import Orders
-from services.gateway.requests import CONTEXT, RequestRoutes
+from services.gateway.resources.base import Parts, Routes
+from services.gateway.resources.requests import RequestRoutes
 from services.gateway.settings import GatewaySettings
 
 # How long a read waits for a connection while the database is away, before the caller is told.
@@ -34,7 +36,22 @@ ATTEMPT_SECONDS = 1.0
 BACKLOG = 2_048
 # Longer than proxies and clients keep idle connections, so that a call does not meet one that is just being closed.
 KEEP_ALIVE_SECONDS = 75
+CONTEXTS = ("requests",)
+ROUTES: Sequence[type[Routes]] = (RequestRoutes,)
+SHOWN_VERSIONS: Mapping[str, Callable[[QueryPort, Sequence[str]], Awaitable[Mapping[str, int]]]] = {"requests": request_versions}
+"""How to ask each read model in which a command's outcome is shown."""
 logger = logging.getLogger(__name__)
+
+
+class AllRows:
+    """Reads that only the queries' own conditions hold to a tenant."""
+
+    def __init__(self, port: QueryPort) -> None:
+        self._port = port
+
+    def of(self, tenant_id: str) -> QueryPort:
+        """The same port for everybody."""
+        return self._port
 
 
 class Counted:
@@ -59,7 +76,7 @@ class GatewayWorker(ConnectedWorker):
 
     def __init__(self, settings: MeshSettings, telemetry: Telemetry, own: GatewaySettings) -> None:
         quick = {"pool_acquire_timeout_seconds": min(settings.pool_acquire_timeout_seconds, ACQUIRE_SECONDS)}
-        super().__init__("gateway", [CONTEXT], settings.model_copy(update=quick), telemetry)
+        super().__init__("gateway", CONTEXTS, settings.model_copy(update=quick), telemetry)
         self._own = own
         self._publisher = KafkaCommandPublisher(
             PagePublisher(settings, settings.kafka_bootstrap, "agentmesh-gateway"),
@@ -68,16 +85,16 @@ class GatewayWorker(ConnectedWorker):
             seconds=own.publish_timeout_seconds,
         )
         self._outcomes = StoreOutcomes(self.stores)
-        self._versions = WatchedVersions(partial(request_versions, self.database))
+        self._versions = {name: WatchedVersions(partial(versions, self.database)) for name, versions in SHOWN_VERSIONS.items()}
         self._access = Access(token_issuer(load_token_settings()), permits)
         orders = Orders(self._publisher, self._outcomes, self._versions)
-        routes = RequestRoutes(own, self._access, self.database, orders)
-        self._app = build_app([routes.router()], own, Counted(telemetry.metrics), bind, telemetry.version)
+        parts = Parts(own, self._access, AllRows(self.database), orders)
+        self._app = build_app([routes(parts).router() for routes in ROUTES], own, Counted(telemetry.metrics), bind, telemetry.version)
         self._server: HttpServer | None = None
 
     def required_topics(self) -> Collection[str]:
         """The command topics of the contexts that the API speaks to."""
-        return [commands_topic(CONTEXT)]
+        return [commands_topic(context) for context in CONTEXTS]
 
     async def run(self) -> None:
         """Listen, until asked to stop."""
@@ -104,7 +121,8 @@ class GatewayWorker(ConnectedWorker):
             await self._server.stop()
         await self._publisher.close()
         await self._outcomes.close()
-        await self._versions.close()
+        for versions in self._versions.values():
+            await versions.close()
 
 
 def own_settings() -> GatewaySettings:

@@ -22,7 +22,8 @@ from services.gateway.access import Access
 from services.gateway.app import build_app
 from services.gateway.edge import Edge
 from services.gateway.orders import Orders
-from services.gateway.requests import RequestRoutes
+from services.gateway.resources.base import Parts
+from services.gateway.resources.requests import RequestRoutes
 from services.gateway.settings import GatewaySettings
 
 KEY = "a-key-for-tests-that-is-long-enough"
@@ -84,6 +85,9 @@ class Reads:
     views: dict[str, RequestView] = field(default_factory=dict)
     asked: list[Mapping[str, Any]] = field(default_factory=list)
     error: Exception | None = None
+
+    def of(self, tenant_id: str) -> Reads:
+        return self
 
     def put(self, found: RequestView) -> None:
         self.views[found.request_id] = found
@@ -174,7 +178,9 @@ class Arena:
         self.recorded = Recorded()
         self.counts = Counts()
         self.access = Access(ISSUER, permits)
-        self.routes = RequestRoutes(self.settings, self.access, self.reads, Orders(self.published, self.recorded, self.recorded))
+        self.routes = RequestRoutes(
+            Parts(self.settings, self.access, self.reads, Orders(self.published, self.recorded, {"requests": self.recorded}))
+        )
         self.app: Edge = build_app([self.routes.router()], self.settings, self.counts, bind)
 
     def settle(self, kind: OutcomeKind = OutcomeKind.EVENTS, shows: RequestView | None = None, **rejected: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from services.gateway.openapi import PASSWORD_RESET, REFUND
+from services.gateway.resources.request_operations import PASSWORD_RESET, REFUND
 from tests.unit.services.gateway.arena import BASE, Arena, view
 
 METHODS = ("get", "post", "patch", "delete", "put")

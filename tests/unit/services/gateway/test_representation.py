@@ -13,7 +13,7 @@ from infra.identity.permissions import permits
 from services.gateway.cursors import after_of, cursor_of
 from services.gateway.errors import ApiError
 from services.gateway.orders import preferred_wait
-from services.gateway.representation import links_of, represent
+from services.gateway.resources.request_representation import links_of, represent
 from tests.unit.services.gateway.arena import BASE, NOW, principal, view
 
 FINAL = {"rejected", "completed", "failed", "deleted"}

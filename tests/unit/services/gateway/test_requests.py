@@ -324,7 +324,7 @@ async def test_a_key_of_another_form_is_422(key: str) -> None:
 
 
 def test_the_fields_that_a_caller_sets_are_fields_of_the_commands() -> None:
-    from services.gateway.requests import CREATED_FIELDS, UPDATED_FIELDS
+    from services.gateway.resources.requests import CREATED_FIELDS, UPDATED_FIELDS
 
     assert set(CreateRequest.model_fields) - CREATED_FIELDS == {"tenant_id", "request_id", "timestamp", "thread_id"}
     assert set(UpdateRequest.model_fields) - UPDATED_FIELDS == {"tenant_id", "request_id"}

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from contracts.requests.values import FINAL_STATUSES, RequestStatus
 from infra.identity.base import Permission
 from projections.requests.queries import HistoryEntry, RequestView
+from services.gateway.linked import Link, Linked, May, Page
 
 REQUESTS_PATH = "/api/v1/requests"
 APPROVABLE = frozenset({RequestStatus.PENDING, RequestStatus.AWAITING_APPROVAL})
-May = Callable[[Permission], bool]
-
-
-class Link(BaseModel):
-    """Where a caller can go from here, and how."""
-
-    model_config = ConfigDict(frozen=True)
-
-    href: str
-    rel: str
-    method: str = "GET"
-    description: str | None = None
-
-
-class Linked(BaseModel):
-    """What carries links. In JSON they are `_links`, a name that pydantic would drop as private."""
-
-    model_config = ConfigDict(frozen=True, serialize_by_alias=True, populate_by_name=True)
-
-    links: dict[str, Link] = Field(alias="_links", description="What can be done next: only what state and role allow.")
-
-    def to_json(self) -> bytes:
-        """The JSON of the answer."""
-        return self.model_dump_json(by_alias=True).encode()
 
 
 class RequestRepresentation(Linked):
@@ -60,11 +36,8 @@ class RequestRepresentation(Linked):
     position: str = Field(description="The event that this shows, as `context:position`.")
 
 
-class RequestPage(Linked):
-    """Requests, newest first, with the cursor of the next page."""
-
-    items: list[RequestRepresentation]
-    next_cursor: str | None
+class RequestPage(Page[RequestRepresentation]):
+    """A page of requests."""
 
 
 class Actor(BaseModel):
@@ -92,14 +65,6 @@ class RequestHistory(Linked):
 
     request_id: str
     items: list[HistoryItem]
-
-
-class Accepted(Linked):
-    """A command that was accepted; its outcome is not known, or not shown yet."""
-
-    status: str = "accepted"
-    request_id: str
-    command_id: str
 
 
 def links_of(base_url: str, view: RequestView, may: May) -> dict[str, Link]:
@@ -145,9 +110,3 @@ def represent_history(base_url: str, request_id: str, entries: tuple[HistoryEntr
     ]
     links = {"self": Link(href=f"{href}/history", rel="self"), "request": Link(href=href, rel="request")}
     return RequestHistory(request_id=request_id, items=items, links=links)
-
-
-def accepted(base_url: str, request_id: str, command_id: str) -> Accepted:
-    """The body of 202."""
-    href = f"{base_url}{REQUESTS_PATH}/{request_id}"
-    return Accepted(request_id=request_id, command_id=command_id, links={"self": Link(href=href, rel="self")})

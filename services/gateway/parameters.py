@@ -1,0 +1,26 @@
+"""Parameters that many operations take, with their rules and what the document says of them; read by the resources' handlers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Header, Path, Query
+
+from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL
+
+DEFAULT_PAGE = 50
+MAX_PAGE = 200
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="1 to 255 visible characters. The same key with the same body does nothing twice and gets the same answer.",
+    ),
+]
+Prefer = Annotated[str | None, Header(alias="Prefer", description="`wait=N`: seconds to wait for the outcome; 0 answers 202 at once.")]
+IdInPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL, description="The id.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most items of a page.")]
+Cursor = Annotated[str | None, Query(description="The next_cursor of the page before.")]
+Newest, Oldest = "newest", "oldest"
+Sort = Annotated[Literal["newest", "oldest"], Query(description="Which come first.")]

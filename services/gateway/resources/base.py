@@ -1,0 +1,227 @@
+"""How every kind of thing is read and changed over HTTP: a call that is signed in and permitted in, an answer from the read model or from
+a command's outcome out; the resources beside this file fill in what differs."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from contracts.message import Command
+from infra.identity.base import Permission, Principal
+from infra.postgres.base import QueryPort, TenantReads
+from services.gateway.access import Access
+from services.gateway.calls import call_of, principal_of
+from services.gateway.cursors import After, cursor_of
+from services.gateway.errors import not_found
+from services.gateway.linked import Accepted, Link, Linked, May, json_answer, query_text
+from services.gateway.openapi import Operation
+from services.gateway.orders import Ids, Order, Orders, Settled, ids_of, preferred_wait
+from services.gateway.parameters import DEFAULT_PAGE
+from services.gateway.settings import GatewaySettings
+from services.gateway.versions import check_version
+
+
+class Shown(Protocol):
+    """A row of a read model with one row for each aggregate."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def position(self) -> int: ...
+
+
+V = TypeVar("V", bound=Shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes of every resource need."""
+
+    settings: GatewaySettings
+    access: Access
+    reads: TenantReads
+    orders: Orders
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of thing: what errors call it, where it is found, and which aggregate and read model stand behind it."""
+
+    name: str
+    path: str
+    id_field: str
+    context: str
+    read_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a caller wants a command carried out: headers of the call, and the status that tells of success."""
+
+    key: str | None
+    prefer: str | None
+    status: int = 200
+
+
+class Routes(ABC):
+    """Some routes of the API, each with its permission and its place in the document."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    @abstractmethod
+    def router(self) -> APIRouter:
+        """The routes with their permissions."""
+
+    def add(self, router: APIRouter, method: str, path: str, handler: Any, permission: Permission, said: Operation) -> None:
+        """Add one route."""
+        router.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            operation_id=said.id,
+            summary=said.summary,
+            description=f"{said.description}\n\nPermission: `{permission.value}`.",
+            status_code=said.status,
+            responses=said.responses,
+            openapi_extra=said.extra,
+            dependencies=[Depends(self.parts.access.requires(permission).check), Depends(check_version)],
+        )
+
+    def reads(self, principal: Principal) -> QueryPort:
+        """Reads of the caller's tenant."""
+        return self.parts.reads.of(principal.tenant_id)
+
+    def may(self, principal: Principal) -> May:
+        """What the caller's role allows."""
+        return partial(self.parts.access.may, principal)
+
+    def url(self, path: str) -> str:
+        """The full URL of a path of the API."""
+        return self.parts.settings.url + path
+
+
+class Resource(Routes, Generic[V]):
+    """One kind of thing. A subclass names the kind and tells how one is found and represented."""
+
+    kind: ClassVar[Kind]
+
+    @abstractmethod
+    async def find(self, principal: Principal, id_: str) -> V | None:
+        """The row with this id, or None when the caller's tenant has none."""
+
+    @abstractmethod
+    def represent(self, view: V, principal: Principal) -> Linked:
+        """The thing as this caller reads it."""
+
+    def check_visible(self, request: Request, principal: Principal, view: V) -> bool:
+        """Whether this caller sees it. By default whoever may call the route does. May raise ApiError, 403."""
+        return True
+
+    def gone(self, view: V) -> bool:
+        """Whether the thing counts as not there any more, for everybody."""
+        return False
+
+    def body(self, view: V, principal: Principal) -> bytes:
+        """The body of an answer that shows one thing."""
+        return self.represent(view, principal).to_json()
+
+    def url_of(self, id_: str) -> str:
+        """The URL of one thing."""
+        return self.url(f"{self.kind.path}/{id_}")
+
+    # --- reads --------------------------------------------------------------------------------------------------------
+
+    async def visible(self, request: Request, id_: str) -> V:
+        """The thing, where this caller may see it; else 404, which tells nobody whether there is one."""
+        principal = principal_of(request.scope)
+        view = await self.find(principal, id_)
+        if view is None or self.gone(view) or not self.check_visible(request, principal, view):
+            raise not_found(self.kind.name, id_)
+        return view
+
+    def shown(self, request: Request, view: V, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """The answer that shows one thing. Its version is the ETag."""
+        body = self.body(view, principal_of(request.scope))
+        return json_answer(body, status, {**(headers or {}), "ETag": f'"{view.version}"'})
+
+    def page(self, items: Sequence[Linked], after: After | None, asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """What a page holds and the headers of its answer. `after` is its last row where there are more; `asked` the query."""
+        url = self.url(self.kind.path)
+        links = {"self": Link(href=url + query_text(asked), rel="self")}
+        headers = {}
+        cursor = None
+        if after is not None:
+            cursor = cursor_of(after)
+            links["next"] = Link(href=url + query_text({**asked, "cursor": cursor}), rel="next")
+            headers["Link"] = f'<{links["next"].href}>; rel="next"'
+        return {"items": list(items), "next_cursor": cursor, "links": links}, headers
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    async def create(self, request: Request, id_: str, ids: Ids, command: type[Command], value: bytes, asked: Asked) -> Response:
+        """Carry out a command that begins an aggregate."""
+        order = self._order(id_, ids, command, value, asked)
+        settled = await self.parts.orders.repeated(order)
+        if settled is None:
+            settled = await self.parts.orders.carry_out(call_of(request.scope), principal_of(request.scope), order)
+        return await self._answer(request, order, settled, asked)
+
+    async def change(self, request: Request, id_: str, command: type[Command], value: bytes, asked: Asked) -> Response:
+        """Carry out a command about a thing that is there. One that was carried out under this key is answered as it was then."""
+        ids = ids_of(principal_of(request.scope), f"{request.method} {request.url.path}", asked.key)
+        order = self._order(id_, ids, command, value, asked)
+        settled = await self.parts.orders.repeated(order)
+        if settled is None:
+            await self._check_there(request, id_)
+            settled = await self.parts.orders.carry_out(call_of(request.scope), principal_of(request.scope), order)
+        return await self._answer(request, order, settled, asked)
+
+    def fixed(self, request: Request, id_: str) -> dict[str, str]:
+        """The fields of a command that the gateway sets: the tenant is the token's."""
+        return {"tenant_id": principal_of(request.scope).tenant_id, self.kind.id_field: id_}
+
+    def _order(self, id_: str, ids: Ids, command: type[Command], value: bytes, asked: Asked) -> Order:
+        return Order(self.kind.context, id_, command.type_name, value, ids, self._wait(asked.prefer), self.kind.read_model)
+
+    async def _check_there(self, request: Request, id_: str) -> None:
+        """Refuses, with 404, what this tenant does not have, so that nothing is published about it."""
+        principal = principal_of(request.scope)
+        view = await self.find(principal, id_)
+        if view is None and await self.parts.orders.exists(self.kind.context, id_, principal.tenant_id):
+            return
+        if view is None or self.gone(view):
+            raise not_found(self.kind.name, id_)
+
+    def _wait(self, prefer: str | None) -> float:
+        wanted = preferred_wait(prefer)
+        settings = self.parts.settings
+        return settings.wait_seconds if wanted is None else min(float(wanted), settings.longest_wait_seconds)
+
+    async def _answer(self, request: Request, order: Order, settled: Settled, asked: Asked) -> Response:
+        """201, 200 or 204 for what the read model shows, else 202."""
+        headers = {} if preferred_wait(asked.prefer) is None else {"Preference-Applied": f"wait={math.floor(order.wait)}"}
+        location = {"Location": self.url_of(order.aggregate_id)}
+        if settled.outcome is None or not settled.shown:
+            retry = {"Retry-After": str(self.parts.settings.retry_after_seconds)}
+            return json_answer(self._accepted(order), 202, headers | location | retry)
+        if asked.status == 204:
+            return Response(status_code=204, headers=headers)
+        view = await self.visible(request, order.aggregate_id)
+        return self.shown(request, view, asked.status, headers | (location if asked.status == 201 else {}))
+
+    def _accepted(self, order: Order) -> bytes:
+        links = {"self": Link(href=self.url_of(order.aggregate_id), rel="self")}
+        named: dict[str, Any] = {self.kind.id_field: order.aggregate_id}
+        return Accepted(command_id=order.ids.command_id, links=links, **named).to_json()
+
+
+def asked_query(limit: int, cursor: str | None, **filters: Any) -> dict[str, Any]:
+    """The query of a list as links repeat it: what is as by default is left out."""
+    return {**filters, "limit": None if limit == DEFAULT_PAGE else limit, "cursor": cursor}
