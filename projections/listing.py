@@ -1,4 +1,4 @@
-"""How a table with one row for each aggregate is asked: one row, a page of rows newest first, the version of a row; used by the queries
+"""How a table with one row for each aggregate is asked: one row, a page of rows by time, the version of a row; used by the queries
 of the read models."""
 
 from __future__ import annotations
@@ -6,13 +6,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.postgres.base import QueryPort
 
 Row = Sequence[Any]
 After = tuple[datetime, str]
 """Time and id of the last row of the page before."""
+
+
+class Slice(NamedTuple):
+    """Which rows of a list: at most `limit`, those that follow on `after`, from the newest or from the oldest on."""
+
+    limit: int = 100
+    after: After | None = None
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +40,22 @@ class Listing:
         )
         return rows[0] if rows else None
 
-    async def page(
-        self, port: QueryPort, tenant_id: str | None, limit: int, after: After | None, *conditions: str, **equal: object
-    ) -> Sequence[Row]:
-        """A page of a tenant's rows, newest first, or of all tenants' for None. `conditions` are SQL of the caller's code; of `equal`,
-        what is None does not filter."""
+    async def page(self, port: QueryPort, tenant_id: str | None, wanted: Slice, *conditions: str, **equal: object) -> Sequence[Row]:
+        """A page of a tenant's rows, or of all tenants' for None. `conditions` are SQL of the caller's code; of `equal`, what is None does
+        not filter."""
+        follows, way = (">", "ASC") if wanted.oldest_first else ("<", "DESC")
         filters = list(conditions)
-        parameters: dict[str, Any] = {"limit": limit}
-        for column, wanted in {"tenant_id": tenant_id, **equal}.items():
-            if wanted is not None:
+        parameters: dict[str, Any] = {"limit": wanted.limit}
+        for column, value in {"tenant_id": tenant_id, **equal}.items():
+            if value is not None:
                 filters.append(f"{column} = %({column})s")
-                parameters[column] = wanted
-        if after is not None:
-            filters.append(f"({self.time}, {self.id}) < (%(after_time)s, %(after_id)s)")
-            parameters["after_time"], parameters["after_id"] = after
+                parameters[column] = value
+        if wanted.after is not None:
+            filters.append(f"({self.time}, {self.id}) {follows} (%(after_time)s, %(after_id)s)")
+            parameters["after_time"], parameters["after_id"] = wanted.after
         return await port.fetch(
             f"SELECT {self.columns} FROM {self.table} WHERE {' AND '.join(filters) or 'true'} "  # nosec B608 - fixed names
-            f"ORDER BY {self.time} DESC, {self.id} DESC LIMIT %(limit)s".encode(),
+            f"ORDER BY {self.time} {way}, {self.id} {way} LIMIT %(limit)s".encode(),
             parameters,
         )
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.agents.values import AgentStatus, Capability
 from infra.postgres.base import QueryPort
-from projections.listing import After, Listing
+from projections.listing import After, Listing, Slice
 
 COLUMNS = """agent_id, tenant_id, name, kind, capabilities::text, task_limit, status, reason, metadata::text, created_at, updated_at,
 version, position"""
@@ -108,7 +108,7 @@ async def get_agent(port: QueryPort, query: GetAgent) -> AgentView | None:
 async def list_agents(port: QueryPort, query: ListAgents) -> list[AgentView]:
     """A page of agents."""
     wanted = {"status": query.status, "kind": query.kind}
-    return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, **wanted)]
+    return [_view(row) for row in await LISTING.page(port, query.tenant_id, Slice(query.limit, query.after), **wanted)]
 
 
 async def known_agents(port: QueryPort, topic: str, partitions: int, also: Sequence[str]) -> KnownAgents:

@@ -4,6 +4,7 @@ approvals is of one tenant."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from contracts.money import Money
 from contracts.requests.values import ApprovalReason, EscalationReason
 from infra.postgres.base import QueryPort
-from projections.listing import After, Listing
+from projections.listing import After, Listing, Slice
 
 # An approval is waited for until it is decided or not wanted any more; by the database's clock, as the scheduler's deadlines.
 COLUMNS = """request_id, tenant_id, customer_id, customer_tier, message, category, priority, reasons::text, escalation_reasons::text,
@@ -44,7 +45,7 @@ class GetApproval(BaseModel):
 
 
 class ListApprovals(BaseModel):
-    """Approvals of a tenant, newest first; what is None does not filter. `after` is the last row of the page before."""
+    """Approvals of a tenant, newest first unless told otherwise; what is None does not filter. `after` ends the page before."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,6 +53,7 @@ class ListApprovals(BaseModel):
     status: ApprovalStatus | None = None
     customer_id: str | None = None
     delegated_to: str | None = None
+    oldest_first: bool = False
     limit: int = 100
     after: After | None = None
 
@@ -107,7 +109,12 @@ async def get_approval(port: QueryPort, query: GetApproval) -> ApprovalView | No
 async def list_approvals(port: QueryPort, query: ListApprovals) -> list[ApprovalView]:
     """A page of approvals."""
     wanted = {"status": query.status, "customer_id": query.customer_id, "delegated_to": query.delegated_to}
-    return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, **wanted)]
+    return [_view(row) for row in await LISTING.page(port, query.tenant_id, Slice(query.limit, query.after, query.oldest_first), **wanted)]
+
+
+async def approval_versions(port: QueryPort, request_ids: Sequence[str]) -> dict[str, int]:
+    """The versions of the requests' streams that the read model shows; what it has no row of is absent."""
+    return await LISTING.versions(port, request_ids)
 
 
 def _view(row: Any) -> ApprovalView:

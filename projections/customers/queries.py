@@ -3,13 +3,14 @@ customers is of one tenant."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from infra.postgres.base import QueryPort
-from projections.listing import After, Listing
+from projections.listing import After, Listing, Slice
 
 COLUMNS = "customer_id, tenant_id, tier, name, email, phone, registered_at, updated_at, version, position"
 LISTING = Listing("read_customers.customers", COLUMNS, id="customer_id", time="registered_at")
@@ -25,12 +26,13 @@ class GetCustomer(BaseModel):
 
 
 class ListCustomers(BaseModel):
-    """Customers of a tenant, newest first; what is None does not filter. `after` is the last row of the page before."""
+    """Customers of a tenant, newest first unless told otherwise; what is None does not filter. `after` ends the page before."""
 
     model_config = ConfigDict(frozen=True)
 
     tenant_id: str
     tier: str | None = None
+    oldest_first: bool = False
     limit: int = 100
     after: After | None = None
 
@@ -60,12 +62,20 @@ async def get_customer(port: QueryPort, query: GetCustomer) -> CustomerView | No
 
 async def list_customers(port: QueryPort, query: ListCustomers) -> list[CustomerView]:
     """A page of customers."""
-    return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, tier=query.tier)]
+    return [
+        _view(row)
+        for row in await LISTING.page(port, query.tenant_id, Slice(query.limit, query.after, query.oldest_first), tier=query.tier)
+    ]
 
 
 async def customer_version(port: QueryPort, customer_id: str) -> int:
     """The stream version that the read model shows of a customer; 0 when it has no row yet."""
     return await LISTING.version(port, customer_id)
+
+
+async def customer_versions(port: QueryPort, customer_ids: Sequence[str]) -> dict[str, int]:
+    """The stream versions that the read model shows of these customers; what it has no row of is absent."""
+    return await LISTING.versions(port, customer_ids)
 
 
 def _view(row: Any) -> CustomerView:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from contracts.money import Money
 from contracts.requests.values import Decision, EscalationReason
 from infra.postgres.base import QueryPort
-from projections.listing import After, Listing
+from projections.listing import After, Listing, Slice
 
 # The reasons of an escalation come one by one, with the decisions; an index finds them, for the rows of the page only.
 COLUMNS = """request_id, tenant_id, customer_id, thread_id, message, priority, category, status, confidence, escalated,
@@ -40,7 +40,7 @@ class GetRequest(BaseModel):
 
 
 class ListRequests(BaseModel):
-    """Requests of a tenant, newest first; what is None does not filter. `after` is the last row of the page before."""
+    """Requests of a tenant, newest first unless told otherwise; what is None does not filter. `after` ends the page before."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,6 +50,7 @@ class ListRequests(BaseModel):
     escalated: bool | None = None
     deleted: bool = True
     """Whether deleted ones are listed too."""
+    oldest_first: bool = False
     limit: int = 100
     after: After | None = None
 
@@ -117,7 +118,12 @@ async def list_requests(port: QueryPort, query: ListRequests) -> list[RequestVie
     wanted = {"status": query.status, "customer_id": query.customer_id}
     escalated = {None: (), True: ("escalated",), False: ("NOT escalated",)}[query.escalated]
     present = () if query.deleted else ("status <> 'deleted'",)
-    return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, *escalated, *present, **wanted)]
+    return [
+        _view(row)
+        for row in await LISTING.page(
+            port, query.tenant_id, Slice(query.limit, query.after, query.oldest_first), *escalated, *present, **wanted
+        )
+    ]
 
 
 async def find_by_customer(port: QueryPort, tenant_id: str, customer_id: str, limit: int = 100) -> list[RequestView]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from infra.postgres.base import QueryPort
-from projections.listing import After, Listing
+from projections.listing import After, Listing, Slice
 
 COLUMNS = """task_id, tenant_id, task_type, kind, subject_id, status, outcome, reason, error_type, priority, agent_id, attempt,
 max_attempts, queued_at, assigned_at, started_at, completed_at, deadline_at, duration_ms, model, input_tokens, output_tokens,
@@ -62,7 +62,7 @@ class GetTask(BaseModel):
 
 
 class ListTasks(BaseModel):
-    """Tasks of a tenant, newest first; what is None does not filter. `after` is the last row of the page before."""
+    """Tasks of a tenant, newest first unless told otherwise; what is None does not filter. `after` ends the page before."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,6 +71,7 @@ class ListTasks(BaseModel):
     kind: str | None = None
     agent_id: str | None = None
     subject_id: str | None = None
+    oldest_first: bool = False
     limit: int = 100
     after: After | None = None
 
@@ -132,7 +133,7 @@ async def get_task(port: QueryPort, query: GetTask) -> TaskView | None:
 async def list_tasks(port: QueryPort, query: ListTasks) -> list[TaskView]:
     """A page of tasks."""
     wanted = {column: getattr(query, column) for column in ("status", "kind", "agent_id", "subject_id")}
-    return [_view(row) for row in await LISTING.page(port, query.tenant_id, query.limit, query.after, **wanted)]
+    return [_view(row) for row in await LISTING.page(port, query.tenant_id, Slice(query.limit, query.after, query.oldest_first), **wanted)]
 
 
 async def open_assignments(port: QueryPort, tenant_id: str, agent_ids: Sequence[str]) -> dict[str, int]:
@@ -160,6 +161,11 @@ async def open_tasks(port: QueryPort, topic: str, partitions: int) -> OpenTasks:
 async def task_version(port: QueryPort, task_id: str) -> int:
     """The stream version that the read model shows of a task; 0 when it has no row yet."""
     return await LISTING.version(port, task_id)
+
+
+async def task_versions(port: QueryPort, task_ids: Sequence[str]) -> dict[str, int]:
+    """The stream versions that the read model shows of these tasks; what it has no row of is absent."""
+    return await LISTING.versions(port, task_ids)
 
 
 def _view(row: Any) -> TaskView:

@@ -4,6 +4,7 @@ ListTenants is for those who run the mesh."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.money import Money
 from infra.postgres.base import QueryPort
-from projections.listing import After, Listing
+from projections.listing import After, Listing, Slice
 
 COLUMNS = """tenant_id, name, approval_threshold::text, approval_time_limit_hours, four_eyes, approvers::text, requests_per_minute,
 created_at, updated_at, version, position"""
@@ -61,12 +62,17 @@ async def get_tenant(port: QueryPort, query: GetTenant) -> TenantView | None:
 
 async def list_tenants(port: QueryPort, query: ListTenants) -> list[TenantView]:
     """A page of tenants."""
-    return [_view(row) for row in await LISTING.page(port, None, query.limit, query.after)]
+    return [_view(row) for row in await LISTING.page(port, None, Slice(query.limit, query.after))]
 
 
 async def tenant_version(port: QueryPort, tenant_id: str) -> int:
     """The stream version that the read model shows of a tenant; 0 when it has no row yet."""
     return await LISTING.version(port, tenant_id)
+
+
+async def tenant_versions(port: QueryPort, tenant_ids: Sequence[str]) -> dict[str, int]:
+    """The stream versions that the read model shows of these tenants; what it has no row of is absent."""
+    return await LISTING.versions(port, tenant_ids)
 
 
 def _view(row: Any) -> TenantView:

@@ -22,5 +22,5 @@ Prefer = Annotated[str | None, Header(alias="Prefer", description="`wait=N`: sec
 IdInPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL, description="The id.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most items of a page.")]
 Cursor = Annotated[str | None, Query(description="The next_cursor of the page before.")]
-Newest, Oldest = "newest", "oldest"
+NEWEST, OLDEST = "newest", "oldest"
 Sort = Annotated[Literal["newest", "oldest"], Query(description="Which come first.")]

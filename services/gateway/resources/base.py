@@ -17,12 +17,12 @@ from infra.identity.base import Permission, Principal
 from infra.postgres.base import QueryPort, TenantReads
 from services.gateway.access import Access
 from services.gateway.calls import call_of, principal_of
-from services.gateway.cursors import After, cursor_of
+from services.gateway.cursors import After, after_of, cursor_of
 from services.gateway.errors import not_found
-from services.gateway.linked import Accepted, Link, Linked, May, json_answer, query_text
+from services.gateway.linked import Accepted, Link, Linked, May, Page, json_answer, query_text
 from services.gateway.openapi import Operation
 from services.gateway.orders import Ids, Order, Orders, Settled, ids_of, preferred_wait
-from services.gateway.parameters import DEFAULT_PAGE
+from services.gateway.parameters import DEFAULT_PAGE, NEWEST, OLDEST
 from services.gateway.settings import GatewaySettings
 from services.gateway.versions import check_version
 
@@ -67,6 +67,29 @@ class Asked:
     key: str | None
     prefer: str | None
     status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Which page of a list a caller wants: rows in order of time, after those that a cursor stands for."""
+
+    limit: int
+    cursor: str | None
+    sort: str = NEWEST
+
+    @property
+    def oldest_first(self) -> bool:
+        """Whether the list begins with what is oldest."""
+        return self.sort == OLDEST
+
+    @property
+    def after(self) -> After | None:
+        """The last row of the page before. Raises ApiError, 422, for what is no cursor."""
+        return after_of(self.cursor)
+
+    def query(self) -> dict[str, Any]:
+        """The query as links repeat it: what is as by default is left out."""
+        return {"sort": None if self.sort == NEWEST else self.sort, "limit": None if self.limit == DEFAULT_PAGE else self.limit}
 
 
 class Routes(ABC):
@@ -151,17 +174,24 @@ class Resource(Routes, Generic[V]):
         body = self.body(view, principal_of(request.scope))
         return json_answer(body, status, {**(headers or {}), "ETag": f'"{view.version}"'})
 
-    def page(self, items: Sequence[Linked], after: After | None, asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """What a page holds and the headers of its answer. `after` is its last row where there are more; `asked` the query."""
+    def listed(
+        self, request: Request, found: Sequence[V], asked: Listed, filters: Mapping[str, Any], page: type[Page[Any]], time: str
+    ) -> Response:
+        """The answer that shows a page. `found` has one row more than was asked for where there are more; `time` is the column by which
+        the list is ordered, beside the id."""
+        principal = principal_of(request.scope)
         url = self.url(self.kind.path)
-        links = {"self": Link(href=url + query_text(asked), rel="self")}
+        query = {**filters, **asked.query()}
+        links = {"self": Link(href=url + query_text({**query, "cursor": asked.cursor}), rel="self")}
         headers = {}
         cursor = None
-        if after is not None:
-            cursor = cursor_of(after)
-            links["next"] = Link(href=url + query_text({**asked, "cursor": cursor}), rel="next")
+        if len(found) > asked.limit:
+            last = found[asked.limit - 1]
+            cursor = cursor_of((getattr(last, time), getattr(last, self.kind.id_field)))
+            links["next"] = Link(href=url + query_text({**query, "cursor": cursor}), rel="next")
             headers["Link"] = f'<{links["next"].href}>; rel="next"'
-        return {"items": list(items), "next_cursor": cursor, "links": links}, headers
+        items = [self.represent(view, principal) for view in found[: asked.limit]]
+        return json_answer(page(items=items, next_cursor=cursor, links=links).to_json(), 200, headers)
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -220,8 +250,3 @@ class Resource(Routes, Generic[V]):
         links = {"self": Link(href=self.url_of(order.aggregate_id), rel="self")}
         named: dict[str, Any] = {self.kind.id_field: order.aggregate_id}
         return Accepted(command_id=order.ids.command_id, links=links, **named).to_json()
-
-
-def asked_query(limit: int, cursor: str | None, **filters: Any) -> dict[str, Any]:
-    """The query of a list as links repeat it: what is as by default is left out."""
-    return {**filters, "limit": None if limit == DEFAULT_PAGE else limit, "cursor": cursor}

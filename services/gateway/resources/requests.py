@@ -15,13 +15,12 @@ from projections.requests.queries import GetRequest, ListRequests, RequestView, 
 from services.gateway.access import forbidden
 from services.gateway.bodies import command_value, parsed, read_object
 from services.gateway.calls import principal_of
-from services.gateway.cursors import after_of
 from services.gateway.errors import broken_rule
 from services.gateway.linked import json_answer
 from services.gateway.orders import ids_of
-from services.gateway.parameters import DEFAULT_PAGE, Cursor, IdempotencyKey, IdInPath, Limit, Prefer
+from services.gateway.parameters import DEFAULT_PAGE, Cursor, IdempotencyKey, IdInPath, Limit, Prefer, Sort
 from services.gateway.resources import request_operations as operations
-from services.gateway.resources.base import Asked, Kind, Resource, asked_query
+from services.gateway.resources.base import Asked, Kind, Listed, Resource
 from services.gateway.resources.request_representation import (
     REQUESTS_PATH,
     RequestPage,
@@ -140,28 +139,29 @@ class RequestRoutes(Resource[RequestView]):
         request: Request,
         customer_id: Annotated[ValidCustomerId | None, Query(description="Of this customer only.")] = None,
         status: Annotated[ListedStatus | None, Query(description="In this status only.")] = None,
+        escalated: Annotated[bool | None, Query(description="Escalated ones only, or the others only.")] = None,
+        sort: Sort = "newest",
         limit: Limit = DEFAULT_PAGE,
         cursor: Cursor = None,
     ) -> Response:
-        """A page of requests, newest first."""
+        """A page of requests."""
         principal = principal_of(request.scope)
         own = _own(request, principal, Permission.REQUEST_READ)
-        after = after_of(cursor)
-        found: list[RequestView] = []
-        if own is None or customer_id in (None, own):
-            wanted = ListRequests(
-                tenant_id=principal.tenant_id,
-                customer_id=own or customer_id,
-                status=status,
-                deleted=False,
-                limit=limit + 1,
-                after=after,
-            )
-            found = await list_requests(self.reads(principal), wanted)
-        items = [self.represent(view, principal) for view in found[:limit]]
-        last = (found[limit - 1].created_at, found[limit - 1].request_id) if len(found) > limit else None
-        page, headers = self.page(items, last, asked_query(limit, cursor, customer_id=customer_id, status=status))
-        return json_answer(RequestPage(**page).to_json(), 200, headers)
+        asked = Listed(limit, cursor, sort)
+        wanted = ListRequests(
+            tenant_id=principal.tenant_id,
+            customer_id=own or customer_id,
+            status=status,
+            escalated=escalated,
+            deleted=False,
+            oldest_first=asked.oldest_first,
+            limit=limit + 1,
+            after=asked.after,
+        )
+        others = own is not None and customer_id not in (None, own)
+        found = [] if others else await list_requests(self.reads(principal), wanted)
+        filters = {"customer_id": customer_id, "status": status, "escalated": None if escalated is None else str(escalated).lower()}
+        return self.listed(request, found, asked, filters, RequestPage, "created_at")
 
 
 def _own(request: Request, principal: Principal, permission: Permission) -> str | None:
