@@ -32,6 +32,7 @@ class ListCustomers(BaseModel):
 
     tenant_id: str
     tier: str | None = None
+    customer_id: str | None = None
     oldest_first: bool = False
     limit: int = 100
     after: After | None = None
@@ -62,10 +63,8 @@ async def get_customer(port: QueryPort, query: GetCustomer) -> CustomerView | No
 
 async def list_customers(port: QueryPort, query: ListCustomers) -> list[CustomerView]:
     """A page of customers."""
-    return [
-        _view(row)
-        for row in await LISTING.page(port, query.tenant_id, Slice(query.limit, query.after, query.oldest_first), tier=query.tier)
-    ]
+    wanted = {"tier": query.tier, "customer_id": query.customer_id}
+    return [_view(row) for row in await LISTING.page(port, query.tenant_id, Slice(query.limit, query.after, query.oldest_first), **wanted)]
 
 
 async def customer_version(port: QueryPort, customer_id: str) -> int:

@@ -76,6 +76,16 @@ def forbidden(request: Request, principal: Principal, permission: Permission, me
     return ApiError("FORBIDDEN", message or f"The permission {permission.value} is required.", details=details)
 
 
+def own_customer(request: Request, principal: Principal, permission: Permission) -> str | None:
+    """The customer to whom this caller is held; None for staff and services (SEC-15). Raises ApiError, 403, for a customer's token that
+    names none."""
+    if not principal.is_customer:
+        return None
+    if principal.customer_id is None:
+        raise forbidden(request, principal, permission, "The token of a customer should name its customer_id.")
+    return principal.customer_id
+
+
 def _unauthorized(message: str) -> ApiError:
     logger.warning("auth_failure", extra={"reason": message})
     challenge = SCHEME if message == MISSING else f'{SCHEME} error="invalid_token", error_description="{message}"'

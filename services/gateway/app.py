@@ -43,7 +43,7 @@ def build_app(routers: Sequence[APIRouter], settings: GatewaySettings, observer:
     for router in routers:
         app.include_router(router)
     _Handlers(settings).add_to(app)
-    _describe(app, settings)
+    _describe(app, [route for router in routers for route in router.routes], settings)
     return Edge(app, settings, observer, bind)
 
 
@@ -94,13 +94,13 @@ class _Handlers:
                 return errors.internal()
 
 
-def _describe(app: FastAPI, settings: GatewaySettings) -> None:
+def _describe(app: FastAPI, routes: Sequence[Any], settings: GatewaySettings) -> None:
     """The document is made at the first call for it, and kept."""
     made: dict[str, Any] = {}
 
     def told() -> dict[str, Any]:
         if not made:
-            made.update(openapi.document(app, settings.url))
+            made.update(openapi.document(app, routes, settings.url))
         return made
 
     app.openapi = told  # type: ignore[method-assign]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, create_model
 
 from services.gateway.errors import JSON, KINDS, PROBLEM
@@ -138,23 +139,29 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
     return {name: _inlined(value, definitions) for name, value in schema.items()}
 
 
-def body(model: type[BaseModel], examples: Mapping[str, Any], without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A body that is a model's JSON form, but for what the gateway sets itself."""
+def body(
+    model: type[BaseModel], examples: Mapping[str, Any], without: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """A body that is a model's JSON form, but for what the gateway sets itself: always, or where a field is absent."""
     schema = model.model_json_schema()
     properties = {name: value for name, value in schema["properties"].items() if name not in without}
     told = {
         "type": "object",
         "additionalProperties": False,
         "properties": _inlined(properties, schema.get("$defs", {})),
-        "required": [name for name in schema.get("required", []) if name not in without],
+        "required": [name for name in schema.get("required", []) if name not in (*without, *optional)],
     }
     content = {JSON: {"schema": told, "examples": {name: {"value": value} for name, value in examples.items()}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def document(app: FastAPI, base_url: str) -> dict[str, Any]:
-    """The document of the application, with its security and its server."""
+def document(app: FastAPI, routes: Iterable[Any], base_url: str) -> dict[str, Any]:
+    """The document of the application, with its security and its server; `routes` are those of its routers."""
     found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, servers=[{"url": base_url}])
+    for route in routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            for method in route.methods or ():
+                _restore_examples(found["paths"][route.path_format][method.lower()], route)
     found["components"]["securitySchemes"] = {
         BEARER: {
             "type": "http",
@@ -165,3 +172,14 @@ def document(app: FastAPI, base_url: str) -> dict[str, Any]:
     }
     found["security"] = [{BEARER: []}]
     return found
+
+
+def _restore_examples(operation: dict[str, Any], route: APIRoute) -> None:
+    """The framework leaves out what is null, in examples too: put these back as they were given."""
+    given = [(operation["responses"][str(status)], said) for status, said in route.responses.items()]
+    given.append((operation.get("requestBody", {}), (route.openapi_extra or {}).get("requestBody", {})))
+    for told, said in given:
+        for media_type, content in said.get("content", {}).items():
+            for name in ("example", "examples"):
+                if name in content:
+                    told["content"][media_type][name] = content[name]

@@ -20,7 +20,9 @@ IdempotencyKey = Annotated[
 ]
 Prefer = Annotated[str | None, Header(alias="Prefer", description="`wait=N`: seconds to wait for the outcome; 0 answers 202 at once.")]
 IdInPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL, description="The id.")]
+IdInQuery = Query(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL, description="With this id only.")
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most items of a page.")]
 Cursor = Annotated[str | None, Query(description="The next_cursor of the page before.")]
-NEWEST, OLDEST = "newest", "oldest"
+NEWEST: Literal["newest"] = "newest"
+OLDEST: Literal["oldest"] = "oldest"
 Sort = Annotated[Literal["newest", "oldest"], Query(description="Which come first.")]

@@ -22,12 +22,20 @@ from infra.settings import MeshSettings
 from infra.telemetry.context import bind
 from infra.telemetry.metrics import Metrics
 from infra.telemetry.telemetry import Telemetry
+from projections.approvals.queries import approval_versions
+from projections.customers.queries import customer_versions
 from projections.requests.queries import request_versions
+from projections.tasks.queries import task_versions
+from projections.tenants.queries import tenant_versions
 from services.gateway.access import Access
 from services.gateway.app import build_app
 from services.gateway.orders import Orders
+from services.gateway.resources.approvals import ApprovalRoutes
 from services.gateway.resources.base import Parts, Routes
+from services.gateway.resources.customers import CustomerRoutes
 from services.gateway.resources.requests import RequestRoutes
+from services.gateway.resources.tasks import TaskRoutes
+from services.gateway.resources.tenants import TenantRoutes
 from services.gateway.settings import GatewaySettings
 
 # How long a read waits for a connection while the database is away, before the caller is told.
@@ -36,9 +44,15 @@ ATTEMPT_SECONDS = 1.0
 BACKLOG = 2_048
 # Longer than proxies and clients keep idle connections, so that a call does not meet one that is just being closed.
 KEEP_ALIVE_SECONDS = 75
-CONTEXTS = ("requests",)
-ROUTES: Sequence[type[Routes]] = (RequestRoutes,)
-SHOWN_VERSIONS: Mapping[str, Callable[[QueryPort, Sequence[str]], Awaitable[Mapping[str, int]]]] = {"requests": request_versions}
+CONTEXTS = ("requests", "tasks", "customers", "tenants")
+ROUTES: Sequence[type[Routes]] = (RequestRoutes, ApprovalRoutes, TaskRoutes, CustomerRoutes, TenantRoutes)
+SHOWN_VERSIONS: Mapping[str, Callable[[QueryPort, Sequence[str]], Awaitable[Mapping[str, int]]]] = {
+    "requests": request_versions,
+    "approvals": approval_versions,
+    "tasks": task_versions,
+    "customers": customer_versions,
+    "tenants": tenant_versions,
+}
 """How to ask each read model in which a command's outcome is shown."""
 logger = logging.getLogger(__name__)
 

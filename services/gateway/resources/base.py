@@ -213,9 +213,13 @@ class Resource(Routes, Generic[V]):
             settled = await self.parts.orders.carry_out(call_of(request.scope), principal_of(request.scope), order)
         return await self._answer(request, order, settled, asked)
 
+    def tenant(self, request: Request) -> dict[str, str]:
+        """The field of every command that the gateway sets: the tenant is the token's (TEN-02)."""
+        return {"tenant_id": principal_of(request.scope).tenant_id}
+
     def fixed(self, request: Request, id_: str) -> dict[str, str]:
-        """The fields of a command that the gateway sets: the tenant is the token's."""
-        return {"tenant_id": principal_of(request.scope).tenant_id, self.kind.id_field: id_}
+        """The fields that the gateway sets of a command about one thing."""
+        return {**self.tenant(request), self.kind.id_field: id_}
 
     def _order(self, id_: str, ids: Ids, command: type[Command], value: bytes, asked: Asked) -> Order:
         return Order(self.kind.context, id_, command.type_name, value, ids, self._wait(asked.prefer), self.kind.read_model)

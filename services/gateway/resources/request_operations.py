@@ -6,7 +6,14 @@ from pydantic import BaseModel
 
 from contracts.requests.commands import CreateRequest, UpdateRequest
 from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, accepted, body, changed, good, refused
-from services.gateway.resources.request_representation import REQUESTS_PATH, RequestHistory, RequestPage, RequestRepresentation
+from services.gateway.resources.request_representation import (
+    REQUESTS_PATH,
+    RequestDecisions,
+    RequestHistory,
+    RequestPage,
+    RequestRepresentation,
+    RequestTimeline,
+)
 
 RULES = """Business rules:
 
@@ -98,6 +105,20 @@ HISTORY = Operation(
     "Its events, oldest first.",
     200,
     {200: good(RequestHistory, "The events."), **refused("RESOURCE_NOT_FOUND")},
+)
+DECISIONS = Operation(
+    "request_decisions",
+    "Read the decisions on a request",
+    "What was decided, by whom, with which confidence and why, oldest first.",
+    200,
+    {200: good(RequestDecisions, "The decisions."), **refused("RESOURCE_NOT_FOUND")},
+)
+TIMELINE = Operation(
+    "request_timeline",
+    "Read the timeline of a request",
+    "Where its time went: waiting for an agent, work of agents, waiting for a person, and what models were used.",
+    200,
+    {200: good(RequestTimeline, "The timeline."), **refused("RESOURCE_NOT_FOUND")},
 )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from contracts.requests.values import FINAL_STATUSES, RequestStatus
+from contracts.requests.values import FINAL_STATUSES, Decision, RequestStatus
 from infra.identity.base import Permission
 from projections.requests.queries import HistoryEntry, RequestView
+from projections.timeline.queries import Part, TimelineView, Totals
 from services.gateway.linked import Link, Linked, May, Page
 
 REQUESTS_PATH = "/api/v1/requests"
@@ -67,6 +68,23 @@ class RequestHistory(Linked):
     items: list[HistoryItem]
 
 
+class RequestDecisions(Linked):
+    """What was decided on a request, by whom and why, oldest first."""
+
+    request_id: str
+    items: tuple[Decision, ...]
+
+
+class RequestTimeline(Linked):
+    """Where the time of a request went: its parts with their steps, and the sums. `ended_at` is null while it is open."""
+
+    request_id: str
+    began_at: datetime
+    ended_at: datetime | None
+    parts: tuple[Part, ...]
+    totals: Totals
+
+
 def links_of(base_url: str, view: RequestView, may: May) -> dict[str, Link]:
     """What this caller can do with the request now (API-14, API-15)."""
     href = f"{base_url}{REQUESTS_PATH}/{view.request_id}"
@@ -94,7 +112,6 @@ def represent(base_url: str, view: RequestView, may: May) -> RequestRepresentati
 
 def represent_history(base_url: str, request_id: str, entries: tuple[HistoryEntry, ...]) -> RequestHistory:
     """A request's events as callers read them."""
-    href = f"{base_url}{REQUESTS_PATH}/{request_id}"
     items = [
         HistoryItem(
             version=entry.version,
@@ -108,5 +125,26 @@ def represent_history(base_url: str, request_id: str, entries: tuple[HistoryEntr
         )
         for entry in entries
     ]
-    links = {"self": Link(href=f"{href}/history", rel="self"), "request": Link(href=href, rel="request")}
-    return RequestHistory(request_id=request_id, items=items, links=links)
+    return RequestHistory(request_id=request_id, items=items, links=_of_request(base_url, request_id, "history"))
+
+
+def represent_decisions(base_url: str, request_id: str, decisions: tuple[Decision, ...]) -> RequestDecisions:
+    """A request's decisions as callers read them."""
+    return RequestDecisions(request_id=request_id, items=decisions, links=_of_request(base_url, request_id, "decisions"))
+
+
+def represent_timeline(base_url: str, found: TimelineView) -> RequestTimeline:
+    """A request's timeline as callers read it."""
+    return RequestTimeline(
+        request_id=found.request_id,
+        began_at=found.began_at,
+        ended_at=found.ended_at,
+        parts=found.parts,
+        totals=found.totals,
+        links=_of_request(base_url, found.request_id, "timeline"),
+    )
+
+
+def _of_request(base_url: str, request_id: str, what: str) -> dict[str, Link]:
+    href = f"{base_url}{REQUESTS_PATH}/{request_id}"
+    return {"self": Link(href=f"{href}/{what}", rel="self"), "request": Link(href=href, rel="request")}

@@ -1,4 +1,4 @@
-"""The routes of requests: create, read, list, change, approve, history, delete; each call comes in signed in and permitted."""
+"""The routes of requests: create, read, list, change, approve, delete, and what happened; each call comes in signed in and permitted."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.requests.commands import ApproveRequest, CreateRequest, DeleteRequest, RejectRequest, RequestCommand, UpdateRequest
 from contracts.requests.values import RequestStatus, ValidCustomerId
 from infra.identity.base import Permission, Principal
-from projections.requests.queries import GetRequest, ListRequests, RequestView, get_request, list_requests, request_history
-from services.gateway.access import forbidden
+from projections.requests.queries import (
+    GetRequest,
+    ListRequests,
+    RequestView,
+    get_request,
+    list_requests,
+    request_decisions,
+    request_history,
+)
+from projections.timeline.queries import GetTimeline, request_timeline
+from services.gateway.access import forbidden, own_customer
 from services.gateway.bodies import command_value, parsed, read_object
 from services.gateway.calls import principal_of
-from services.gateway.errors import broken_rule
+from services.gateway.errors import broken_rule, not_found
 from services.gateway.linked import json_answer
 from services.gateway.orders import ids_of
-from services.gateway.parameters import DEFAULT_PAGE, Cursor, IdempotencyKey, IdInPath, Limit, Prefer, Sort
+from services.gateway.parameters import DEFAULT_PAGE, NEWEST, Cursor, IdempotencyKey, IdInPath, Limit, Prefer, Sort
 from services.gateway.resources import request_operations as operations
 from services.gateway.resources.base import Asked, Kind, Listed, Resource
 from services.gateway.resources.request_representation import (
@@ -26,7 +35,9 @@ from services.gateway.resources.request_representation import (
     RequestPage,
     RequestRepresentation,
     represent,
+    represent_decisions,
     represent_history,
+    represent_timeline,
 )
 
 KIND = Kind("Request", REQUESTS_PATH, "request_id", "requests", "requests")
@@ -62,6 +73,8 @@ class RequestRoutes(Resource[RequestView]):
         add("DELETE", one, self.delete, Permission.REQUEST_DELETE, operations.DELETE)
         add("POST", f"{one}/approve", self.approve, Permission.REQUEST_APPROVE, operations.approve(ApprovalBody))
         add("GET", f"{one}/history", self.history, Permission.REQUEST_READ, operations.HISTORY)
+        add("GET", f"{one}/decisions", self.decisions, Permission.REQUEST_READ, operations.DECISIONS)
+        add("GET", f"{one}/timeline", self.timeline, Permission.TASK_READ, operations.TIMELINE)
         return router
 
     async def find(self, principal: Principal, id_: str) -> RequestView | None:
@@ -78,7 +91,7 @@ class RequestRoutes(Resource[RequestView]):
 
     def check_visible(self, request: Request, principal: Principal, view: RequestView) -> bool:
         """Staff see every request, a customer its own."""
-        own = _own(request, principal, Permission.REQUEST_READ)
+        own = own_customer(request, principal, Permission.REQUEST_READ)
         return own is None or view.customer_id == own
 
     # --- commands -----------------------------------------------------------------------------------------------------
@@ -86,7 +99,7 @@ class RequestRoutes(Resource[RequestView]):
     async def post(self, request: Request, idempotency_key: IdempotencyKey = None, prefer: Prefer = None) -> Response:
         """Open a request."""
         principal = principal_of(request.scope)
-        own = _own(request, principal, Permission.REQUEST_CREATE)
+        own = own_customer(request, principal, Permission.REQUEST_CREATE)
         ids = ids_of(principal, f"POST {REQUESTS_PATH}", idempotency_key)
         request_id = f"req-{ids.aggregate_uuid}"
         body = await read_object(request)
@@ -134,19 +147,35 @@ class RequestRoutes(Resource[RequestView]):
         entries = await request_history(self.reads(principal), principal.tenant_id, request_id)
         return json_answer(represent_history(self.parts.settings.url, request_id, entries).to_json())
 
+    async def decisions(self, request: Request, request_id: IdInPath) -> Response:
+        """What was decided on a request."""
+        await self.visible(request, request_id)
+        principal = principal_of(request.scope)
+        found = await request_decisions(self.reads(principal), principal.tenant_id, request_id)
+        return json_answer(represent_decisions(self.parts.settings.url, request_id, found).to_json())
+
+    async def timeline(self, request: Request, request_id: IdInPath) -> Response:
+        """Where the time of a request went."""
+        await self.visible(request, request_id)
+        principal = principal_of(request.scope)
+        found = await request_timeline(self.reads(principal), GetTimeline(tenant_id=principal.tenant_id, request_id=request_id))
+        if found is None:  # the read model of timelines is behind that of requests
+            raise not_found("Timeline", request_id)
+        return json_answer(represent_timeline(self.parts.settings.url, found).to_json())
+
     async def list_page(
         self,
         request: Request,
         customer_id: Annotated[ValidCustomerId | None, Query(description="Of this customer only.")] = None,
         status: Annotated[ListedStatus | None, Query(description="In this status only.")] = None,
         escalated: Annotated[bool | None, Query(description="Escalated ones only, or the others only.")] = None,
-        sort: Sort = "newest",
+        sort: Sort = NEWEST,
         limit: Limit = DEFAULT_PAGE,
         cursor: Cursor = None,
     ) -> Response:
         """A page of requests."""
         principal = principal_of(request.scope)
-        own = _own(request, principal, Permission.REQUEST_READ)
+        own = own_customer(request, principal, Permission.REQUEST_READ)
         asked = Listed(limit, cursor, sort)
         wanted = ListRequests(
             tenant_id=principal.tenant_id,
@@ -162,12 +191,3 @@ class RequestRoutes(Resource[RequestView]):
         found = [] if others else await list_requests(self.reads(principal), wanted)
         filters = {"customer_id": customer_id, "status": status, "escalated": None if escalated is None else str(escalated).lower()}
         return self.listed(request, found, asked, filters, RequestPage, "created_at")
-
-
-def _own(request: Request, principal: Principal, permission: Permission) -> str | None:
-    """The customer to whom this caller is held; None for staff and services (SEC-15)."""
-    if not principal.is_customer:
-        return None
-    if principal.customer_id is None:
-        raise forbidden(request, principal, permission, "The token of a customer should name its customer_id.")
-    return principal.customer_id

@@ -26,7 +26,7 @@ BODIES: dict[str, dict[str, Any]] = {
 def routes() -> list[tuple[str, str, Permission]]:
     """Method, path and permission of every route of the API, from the route table itself."""
     found = []
-    for route in Arena().routes.router().routes:
+    for route in (route for router in Arena().routers for route in router.routes):
         assert isinstance(route, APIRoute)
         requirement = requirement_of(route)
         assert requirement is not None

@@ -23,8 +23,8 @@ from services.gateway.app import build_app
 from services.gateway.edge import Edge
 from services.gateway.orders import Orders
 from services.gateway.resources.base import Parts
-from services.gateway.resources.requests import RequestRoutes
 from services.gateway.settings import GatewaySettings
+from services.gateway.worker import ROUTES, SHOWN_VERSIONS
 
 KEY = "a-key-for-tests-that-is-long-enough"
 BASE = "https://mesh.example"
@@ -178,10 +178,10 @@ class Arena:
         self.recorded = Recorded()
         self.counts = Counts()
         self.access = Access(ISSUER, permits)
-        self.routes = RequestRoutes(
-            Parts(self.settings, self.access, self.reads, Orders(self.published, self.recorded, {"requests": self.recorded}))
-        )
-        self.app: Edge = build_app([self.routes.router()], self.settings, self.counts, bind)
+        orders = Orders(self.published, self.recorded, dict.fromkeys(SHOWN_VERSIONS, self.recorded))
+        parts = Parts(self.settings, self.access, self.reads, orders)
+        self.routers = [routes(parts).router() for routes in ROUTES]
+        self.app: Edge = build_app(self.routers, self.settings, self.counts, bind)
 
     def settle(self, kind: OutcomeKind = OutcomeKind.EVENTS, shows: RequestView | None = None, **rejected: Any) -> None:
         """What becomes of each command from now on."""

@@ -27,6 +27,27 @@ ROUTES = (
     ("POST", "/api/v1/requests/{request_id}/approve", "request:approve"),
     ("GET", "/api/v1/requests/{request_id}/history", "request:read"),
 )
+OTHER_ROUTES = (
+    ("GET", "/api/v1/requests/{request_id}/decisions", "request:read"),
+    ("GET", "/api/v1/requests/{request_id}/timeline", "task:read"),
+    ("GET", "/api/v1/approvals", "request:approve"),
+    ("GET", "/api/v1/approvals/{request_id}", "request:approve"),
+    ("POST", "/api/v1/approvals/{request_id}/delegate", "request:approve"),
+    ("POST", "/api/v1/approvals/{request_id}/question", "request:approve"),
+    ("POST", "/api/v1/approvals/{request_id}/answer", "request:update"),
+    ("GET", "/api/v1/tasks", "task:read"),
+    ("GET", "/api/v1/tasks/{task_id}", "task:read"),
+    ("POST", "/api/v1/tasks/{task_id}/cancel", "task:cancel"),
+    ("GET", "/api/v1/customers", "customer:read"),
+    ("POST", "/api/v1/customers", "customer:write"),
+    ("GET", "/api/v1/customers/{customer_id}", "customer:read"),
+    ("PUT", "/api/v1/customers/{customer_id}/tier", "customer:write"),
+    ("PUT", "/api/v1/customers/{customer_id}/contact", "customer:write"),
+    ("GET", "/api/v1/tenants", "tenant:read"),
+    ("POST", "/api/v1/tenants", "tenant:write"),
+    ("GET", "/api/v1/tenants/{tenant_id}", "tenant:read"),
+    ("PATCH", "/api/v1/tenants/{tenant_id}", "tenant:write"),
+)
 BODIES = {"request:create": CREATE, "request:update": {"priority": 3}, "request:approve": {"approved": True}}
 
 
@@ -35,9 +56,22 @@ def asked(permission: str) -> dict[str, object]:
 
 
 def test_each_route_asks_for_the_permission_of_the_requirements() -> None:
-    routes = Arena().routes.router().routes
+    routes = [route for router in Arena().routers for route in router.routes]
     found = {(next(iter(route.methods)), route.path, requirement_of(route).permission.value) for route in routes}  # type: ignore[union-attr, attr-defined]
-    assert found == set(ROUTES)
+    assert found == {*ROUTES, *OTHER_ROUTES}
+
+
+@pytest.mark.parametrize(("method", "path", "permission"), OTHER_ROUTES)
+@pytest.mark.parametrize("role", [*ROLES, "root"])
+async def test_a_role_without_the_permission_reads_and_publishes_nothing(role: str, method: str, path: str, permission: str) -> None:
+    arena = Arena()
+    if permits(principal(role), Permission(permission)):
+        return
+    path = path.format(request_id="req-1", task_id="task-1", customer_id=OWN, tenant_id=TENANT)
+    answer = await arena.call(method, path, role=role, json={} if method != "GET" else None)
+    assert (answer.status_code, answer.json()["error"]["details"]) == (403, {"required_permission": permission})
+    assert not arena.published.commands
+    assert not arena.reads.asked
 
 
 @pytest.mark.parametrize(("method", "path", "permission"), ROUTES)
@@ -116,7 +150,7 @@ def test_a_route_without_a_permission_is_refused_at_the_start() -> None:
     arena, router = Arena(), APIRouter(prefix="/api/v1/things")
     router.add_api_route("", open_door, dependencies=[Depends(open_door)])
     with pytest.raises(ConfigurationError, match="'/api/v1/things' asks for no permission"):
-        build_app([arena.routes.router(), router], arena.settings, arena.counts, bind)
+        build_app([*arena.routers, router], arena.settings, arena.counts, bind)
 
 
 def test_what_is_no_route_of_the_framework_is_refused_too() -> None:

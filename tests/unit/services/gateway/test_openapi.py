@@ -34,18 +34,10 @@ async def test_the_document_is_of_version_3_1_and_open_to_everybody(document: An
 
 async def test_every_operation_is_told_with_summary_description_and_errors(document: Any) -> None:
     found = operations(document)
-    assert set(found) == {
-        "create_request",
-        "list_requests",
-        "get_request",
-        "update_request",
-        "delete_request",
-        "approve_request",
-        "request_history",
-    }
+    assert len(found) == sum(len(router.routes) for router in Arena().routers)
     for name, operation in found.items():
         assert operation["summary"], name
-        assert "Permission: `request:" in operation["description"], name
+        assert "Permission: `" in operation["description"], name
         assert {"401", "403", "422", "429", "500", "503"} <= set(operation["responses"]), name
 
 
@@ -78,6 +70,21 @@ async def test_the_examples_fit_their_schemas_and_are_taken(document: Any) -> No
         for each in content["examples"].values():
             jsonschema.validate(each["value"], content["schema"])
             assert (await arena.call(method, path, json=each["value"])).status_code in (200, 201)
+
+
+async def test_every_example_fits_the_schema_beside_it(document: Any) -> None:
+    tried = 0
+    for name, operation in operations(document).items():
+        contents = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for content in (each.get("content", {}).get("application/json", {}) for each in contents):
+            examples = [content["example"]] if "example" in content else [each["value"] for each in content.get("examples", {}).values()]
+            for example in examples:
+                try:
+                    jsonschema.validate(example, {**content["schema"], "components": document["components"]})
+                except jsonschema.ValidationError as error:
+                    raise AssertionError(f"{name}: {error.message}") from None
+                tried += 1
+    assert tried > 100
 
 
 async def test_what_is_answered_fits_the_schema_of_the_answer(document: Any) -> None:
