@@ -16,10 +16,14 @@ from tests.mesh import TENANT, Mesh
 from tests.unit.services.gateway.arena import Arena, principal
 
 pytestmark = pytest.mark.integration
-BODIES: dict[str, dict[str, Any]] = {
-    "request:create": body(),
-    "request:update": {"priority": 4},
-    "request:approve": {"approved": True},
+ONE = f"{LIST}/{{request_id}}"
+APPROVAL = "/api/v1/approvals/{request_id}"
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("PATCH", ONE): {"priority": 4},
+    ("POST", f"{ONE}/approve"): {"approved": True},
+    ("POST", f"{APPROVAL}/delegate"): {"to": "ann"},
+    ("POST", f"{APPROVAL}/question"): {"question": "Why?"},
+    ("POST", f"{APPROVAL}/answer"): {"answer": "So."},
 }
 
 
@@ -51,13 +55,19 @@ async def test_no_route_lets_any_role_of_another_tenant_at_a_request(mesh: Mesh,
             continue
         for role in (*ROLES, "root"):
             for request_id in (*theirs, "req-of-nobody"):
-                more = {"json": BODIES[permission.value]} if permission.value in BODIES else {}
+                more = {"json": BODIES[method, path]} if (method, path) in BODIES else {}
                 answers = [
                     await call(method, path.format(request_id=request_id), role, headers=headers, **more)
                     for headers in (AT_ONCE, {**PATIENT, "X-Tenant-ID": "other"})
                 ]
                 may = permits(principal(role), permission)
-                assert {answer.status_code for answer in answers} == {404 if may else 403}, (method, path, role, request_id)
+                assert {answer.status_code for answer in answers} == {404 if may else 403}, (
+                    method,
+                    path,
+                    role,
+                    request_id,
+                    answers[0].text,
+                )
                 assert not any(secret in answer.text for answer in answers)
                 tried += len(answers)
     # What is not there and what is another's cannot be told apart, but for the id itself.
@@ -89,7 +99,7 @@ async def test_a_customer_reaches_nothing_of_another_customer_of_its_own_tenant(
     theirs, own = await call.created(customer_id=OTHERS), await call.created()
     before = await everything(mesh)
     for method, path, permission in routes():
-        more = {"json": BODIES[permission.value]} if permission.value in BODIES else {}
+        more = {"json": BODIES[method, path]} if (method, path) in BODIES else {}
         if "{request_id}" in path:
             answer = await call(method, path.format(request_id=theirs), "customer", **more)
             assert answer.status_code == (404 if permits(principal("customer"), permission) else 403)
