@@ -4,7 +4,7 @@ of one tenant; only the dispatcher's own question is of all."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,6 +19,19 @@ version, position"""
 LISTING = Listing("read_agents.agents", COLUMNS, id="agent_id", time="created_at")
 BUSY = "busy"
 """Shown of an available agent without a free slot; never stored (AGT-10a)."""
+
+# What an agent holds is in the read model `tasks`; its small index of open tasks finds it.
+SHOWN = f"""
+SELECT {COLUMNS}, held FROM read_agents.agents a, LATERAL (
+    SELECT count(*) AS held FROM read_tasks.tasks t
+    WHERE t.tenant_id = a.tenant_id AND t.agent_id = a.agent_id AND t.status IN ('assigned', 'running')
+) h WHERE a.tenant_id = %(tenant)s"""  # nosec B608 - fixed names
+HAS_CAPABILITY = "capabilities @> jsonb_build_array(jsonb_build_object('name', %(capability)s::text))"
+# Busy is an available agent without a free slot, so these two are not what is stored.
+IN_STATUS: Mapping[str, str] = {
+    AgentStatus.AVAILABLE: "a.status = 'available' AND held < task_limit",
+    BUSY: "a.status = 'available' AND held >= task_limit",
+}
 
 REACHED = b"""
 SELECT CASE WHEN count(*) = %(partitions)s THEN min(position) ELSE 0 END FROM mesh.checkpoints
@@ -93,6 +106,34 @@ class AgentView(BaseModel):
     position: int
 
 
+class ShownAgent(AgentView):
+    """An agent with the tasks that it holds now: assigned or running."""
+
+    open_tasks: int
+
+    @property
+    def shown_status(self) -> str:
+        """The status that people see."""
+        return shown_status(self, self.open_tasks)
+
+
+class FindAgents(BaseModel):
+    """Agents of a tenant as people see them, newest first unless told otherwise; what is None does not filter. `after` ends the page
+    before, `offset` passes over rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant_id: str
+    status: str | None = None
+    """The shown one: `busy` is not stored."""
+    capability: str | None = None
+    kind: str | None = None
+    oldest_first: bool = False
+    limit: int = 100
+    offset: int = 0
+    after: After | None = None
+
+
 def shown_status(agent: AgentView, open_assignments: int) -> str:
     """The status that people see: busy where an available agent holds as many tasks as it may."""
     full = open_assignments >= agent.task_limit
@@ -109,6 +150,33 @@ async def list_agents(port: QueryPort, query: ListAgents) -> list[AgentView]:
     """A page of agents."""
     wanted = {"status": query.status, "kind": query.kind}
     return [_view(row) for row in await LISTING.page(port, query.tenant_id, Slice(query.limit, query.after), **wanted)]
+
+
+async def find_agent(port: QueryPort, query: GetAgent) -> ShownAgent | None:
+    """The agent with what it holds, or None when this tenant has none with that id."""
+    rows = await port.fetch(f"{SHOWN} AND a.agent_id = %(id)s".encode(), {"tenant": query.tenant_id, "id": query.agent_id})
+    return _shown(rows[0]) if rows else None
+
+
+async def find_agents(port: QueryPort, query: FindAgents) -> list[ShownAgent]:
+    """A page of agents: filtered first, cut after that, in the order of created_at and agent_id (API-17)."""
+    follows, way = (">", "ASC") if query.oldest_first else ("<", "DESC")
+    parameters: dict[str, Any] = {"tenant": query.tenant_id, "limit": query.limit, "offset": query.offset}
+    filters = [SHOWN]
+    if query.status is not None:
+        filters.append(IN_STATUS.get(query.status, "a.status = %(status)s"))
+        parameters["status"] = query.status
+    if query.capability is not None:
+        filters.append(HAS_CAPABILITY)
+        parameters["capability"] = query.capability
+    if query.kind is not None:
+        filters.append("a.kind = %(kind)s")
+        parameters["kind"] = query.kind
+    if query.after is not None:
+        filters.append(f"(a.created_at, a.agent_id) {follows} (%(after_time)s, %(after_id)s)")
+        parameters["after_time"], parameters["after_id"] = query.after
+    order = f"ORDER BY a.created_at {way}, a.agent_id {way} LIMIT %(limit)s OFFSET %(offset)s"
+    return [_shown(row) for row in await port.fetch(f"{' AND '.join(filters)} {order}".encode(), parameters)]
 
 
 async def known_agents(port: QueryPort, topic: str, partitions: int, also: Sequence[str]) -> KnownAgents:
@@ -131,6 +199,15 @@ def _known(row: Any) -> KnownAgent:
 async def agent_version(port: QueryPort, agent_id: str) -> int:
     """The stream version that the read model shows of an agent; 0 when it has no row yet."""
     return await LISTING.version(port, agent_id)
+
+
+async def agent_versions(port: QueryPort, agent_ids: Sequence[str]) -> dict[str, int]:
+    """The stream versions that the read model shows of these agents; what it has no row of is absent."""
+    return await LISTING.versions(port, agent_ids)
+
+
+def _shown(row: Any) -> ShownAgent:
+    return ShownAgent(**dict(_view(row[:-1])), open_tasks=int(row[-1]))
 
 
 def _view(row: Any) -> AgentView:

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from contracts.message import Command, UndecodableMessage
 from services.gateway.errors import JSON, ApiError, broken_rule, of_schema
-from services.gateway.versions import VENDOR_TYPE
+from services.gateway.versions import vendor_type
 
 NOT_JSON = "The body is not JSON in UTF-8."
 M = TypeVar("M", bound=BaseModel)
@@ -22,12 +22,18 @@ C = TypeVar("C", bound=Command)
 async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object of the body. Raises ApiError: 415 for another type, 400 for what is no JSON, 422 for what is no object."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind not in (JSON, VENDOR_TYPE):
+    if kind not in (JSON, vendor_type(request.url.path)):
         raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"The body should be sent with Content-Type: {JSON}.")
     try:
         return parse_object(await request.body())
     except ClientDisconnect:
         raise ApiError("REQUEST_TIMEOUT", "The caller went away before the body was there.") from None
+
+
+async def read_object_if_any(request: Request) -> dict[str, Any]:
+    """The JSON object of the body; an empty one where there is no body. Raises ApiError as `read_object` does."""
+    announced = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    return await read_object(request) if announced else {}
 
 
 def parse_object(data: bytes) -> dict[str, Any]:

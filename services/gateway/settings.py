@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.fields import to_utc
 
 
 class GatewaySettings(BaseSettings):
@@ -20,6 +23,13 @@ class GatewaySettings(BaseSettings):
     wait_seconds: float = Field(1.0, ge=0, le=60, description="How long a command is waited for, before 202 is answered.")
     longest_wait_seconds: float = Field(10.0, ge=0, le=60, description="The most that `Prefer: wait=N` may ask for.")
     body_limit_bytes: int = Field(256 * 1024, ge=1024, le=1024 * 1024, description="The largest body that is read.")
+    default_agent_kind: str = Field("general", pattern=r"^[a-z][a-z0-9-]{0,39}$", description="The kind of an agent that names none.")
+    agents_v1_deprecated_at: AwareDatetime = Field(
+        datetime(2026, 12, 1, tzinfo=UTC), description="Since when /api/v2/agents should be used instead of /api/v1/agents."
+    )
+    agents_v1_sunset_at: AwareDatetime | None = Field(
+        None, description="From when on /api/v1/agents may be gone. Not set: no date is told."
+    )
     request_timeout_seconds: float = Field(30.0, gt=0, le=600, description="How long a call may take, its body included.")
     publish_timeout_seconds: float = Field(5.0, gt=0, le=60, description="How long the broker may take to acknowledge a command.")
     most_in_flight: int = Field(2_000, ge=1, le=100_000, description="Calls that are answered at a time; more are refused with 503.")
@@ -33,6 +43,11 @@ class GatewaySettings(BaseSettings):
         if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username):
             raise ValueError("must be a URL that starts with http:// or https://, without user, query and fragment")
         return value.rstrip("/")
+
+    @field_validator("agents_v1_deprecated_at", "agents_v1_sunset_at")
+    @classmethod
+    def _check_moment(cls, value: datetime | None) -> datetime | None:
+        return None if value is None else to_utc(value)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -22,6 +22,7 @@ from infra.settings import MeshSettings
 from infra.telemetry.context import bind
 from infra.telemetry.metrics import Metrics
 from infra.telemetry.telemetry import Telemetry
+from projections.agents.queries import agent_versions
 from projections.approvals.queries import approval_versions
 from projections.customers.queries import customer_versions
 from projections.requests.queries import request_versions
@@ -30,6 +31,7 @@ from projections.tenants.queries import tenant_versions
 from services.gateway.access import Access
 from services.gateway.app import build_app
 from services.gateway.orders import Orders
+from services.gateway.resources.agents import AgentV1Routes, AgentV2Routes
 from services.gateway.resources.approvals import ApprovalRoutes
 from services.gateway.resources.base import Parts, Routes
 from services.gateway.resources.customers import CustomerRoutes
@@ -44,11 +46,12 @@ ATTEMPT_SECONDS = 1.0
 BACKLOG = 2_048
 # Longer than proxies and clients keep idle connections, so that a call does not meet one that is just being closed.
 KEEP_ALIVE_SECONDS = 75
-CONTEXTS = ("requests", "tasks", "customers", "tenants")
-ROUTES: Sequence[type[Routes]] = (RequestRoutes, ApprovalRoutes, TaskRoutes, CustomerRoutes, TenantRoutes)
+CONTEXTS = ("requests", "agents", "tasks", "customers", "tenants")
+ROUTES: Sequence[type[Routes]] = (RequestRoutes, ApprovalRoutes, AgentV1Routes, AgentV2Routes, TaskRoutes, CustomerRoutes, TenantRoutes)
 SHOWN_VERSIONS: Mapping[str, Callable[[QueryPort, Sequence[str]], Awaitable[Mapping[str, int]]]] = {
     "requests": request_versions,
     "approvals": approval_versions,
+    "agents": agent_versions,
     "tasks": task_versions,
     "customers": customer_versions,
     "tenants": tenant_versions,

@@ -102,8 +102,10 @@ class Routes(ABC):
     def router(self) -> APIRouter:
         """The routes with their permissions."""
 
-    def add(self, router: APIRouter, method: str, path: str, handler: Any, permission: Permission, said: Operation) -> None:
-        """Add one route."""
+    def add(
+        self, router: APIRouter, method: str, path: str, handler: Any, permission: Permission, said: Operation, *, told: bool = True
+    ) -> None:
+        """Add one route; `told` is False for one that the document does not name."""
         router.add_api_route(
             path,
             handler,
@@ -114,6 +116,7 @@ class Routes(ABC):
             status_code=said.status,
             responses=said.responses,
             openapi_extra=said.extra,
+            include_in_schema=told,
             dependencies=[Depends(self.parts.access.requires(permission).check), Depends(check_version)],
         )
 
