@@ -94,9 +94,7 @@ class Operations:
 
     def create(self) -> Operation:
         """POST of the list."""
-        told = body(RegisterAgent, {"smallest": SMALLEST, "whole": REGISTER}, ("tenant_id", "agent_id"))
-        schema = told["requestBody"]["content"]["application/json"]["schema"]
-        schema["required"] = [name for name in schema["required"] if name != "kind"]
+        told = body(RegisterAgent, {"smallest": SMALLEST, "whole": REGISTER}, ("tenant_id", "agent_id"), ("kind",))
         answers = {201: self._one("Registered."), **changed(self._example)}
         description = "Make an agent known, so that tasks are given to it.\n\n" + RULES
         return self._named(Operation("create_agent", "Register an agent", description, 201, answers, told))
