@@ -1,12 +1,12 @@
-"""Keeps a check's answer for a moment, so that frequent probes do not load the servers; the process wraps every check in one."""
+"""Keeps a check's answer for a moment, so that frequent probes do not load the servers; process and gateway ask through it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from infra.health.base import CHECK_SECONDS, ComponentHealth, HealthCheck, answer_of
+from infra.health.base import CHECK_SECONDS, ComponentHealth, HealthCheck, SystemHealth, answer_of, check_all
 
 CACHE_SECONDS = 2.0
 
@@ -45,3 +45,17 @@ class CachedCheck:
         answer = await answer_of(self._check, CHECK_SECONDS)
         self._answer, self._answered = answer, self._clock()
         return answer
+
+
+class SharedHealth:
+    """The health of everything that has checks, each of them asked at most once in two seconds however many ask for the whole."""
+
+    def __init__(self, checks: Callable[[], Sequence[HealthCheck]]) -> None:
+        self._find = checks
+        self._checks: dict[int, tuple[HealthCheck, CachedCheck]] = {}
+
+    async def __call__(self) -> SystemHealth:
+        """The state of the whole now."""
+        # The check itself is kept beside its id, so that the id cannot come to mean another one.
+        self._checks = {id(check): self._checks.get(id(check)) or (check, CachedCheck(check)) for check in self._find()}
+        return await check_all([cached for _, cached in self._checks.values()])

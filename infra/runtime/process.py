@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from infra.errors import EXIT_CONFIGURATION, ConfigurationError
-from infra.health.base import HealthCheck, SystemHealth, check_all
-from infra.health.cached import CachedCheck
+from infra.health.cached import SharedHealth
 from infra.resilience.gathering import PRESSURE
 from infra.runtime.base import Worker
 from infra.runtime.http import HttpServer, build_app
@@ -129,7 +128,8 @@ class _Process:
         self._began = time.monotonic()
         self._stop = asyncio.Event()
         self._touched: list[Worker] = []
-        self._checks: dict[int, tuple[HealthCheck, CachedCheck]] = {}
+        self.health = SharedHealth(lambda: [check for worker in self._workers for check in worker.health_checks()])
+        """Every check of every worker."""
 
     async def run(self) -> int:
         """Everything from the first signal handler to the last flush."""
@@ -270,13 +270,6 @@ class _Process:
         self._logger.info("draining on %s", number.name)
 
     # --- health ------------------------------------------------------------------------------------------------------
-
-    async def health(self) -> SystemHealth:
-        """Every check of every worker, each asked at most once in two seconds."""
-        found = [check for worker in self._workers for check in worker.health_checks()]
-        # The check itself is kept beside its id, so that the id cannot come to mean another one.
-        self._checks = {id(check): self._checks.get(id(check)) or (check, CachedCheck(check)) for check in found}
-        return await check_all([cached for _, cached in self._checks.values()])
 
     def not_ready(self) -> str | None:
         """Why no work should be expected, as far as this process itself knows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -12,21 +12,30 @@ from starlette.exceptions import HTTPException
 
 from contracts.errors import DomainError
 from infra.errors import CircuitOpen, TransientError
-from services.gateway import errors, openapi
+from services.gateway import docs_page, errors, openapi
 from services.gateway.access import check_routes
-from services.gateway.calls import call_of
-from services.gateway.edge import Bind, Edge, Observer, error_answer
+from services.gateway.calls import Scope, call_of
+from services.gateway.edge import Application, Bind, Edge, Observer, Receive, Send, error_answer
 from services.gateway.errors import KINDS, PROBLEMS_PATH, ApiError
 from services.gateway.settings import GatewaySettings
 
 OPENAPI_PATH = "/openapi.json"
 PROBLEM_ROUTE = PROBLEMS_PATH + "{code}"
-OPEN_PATHS = frozenset({OPENAPI_PATH, PROBLEM_ROUTE})
-"""What anybody may read (API-12)."""
+OPEN_PATHS = frozenset({OPENAPI_PATH, PROBLEM_ROUTE, *docs_page.OPEN_PATHS})
+"""What anybody may read (API-12), beside health and metrics."""
+HEALTH_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 
 
-def build_app(routers: Sequence[APIRouter], settings: GatewaySettings, observer: Observer, bind: Bind, version: str = "1.0.0") -> Edge:
-    """The gateway as an ASGI application. Raises ConfigurationError for a route without a permission (SEC-14)."""
+def build_app(
+    routers: Sequence[APIRouter],
+    settings: GatewaySettings,
+    observer: Observer,
+    bind: Bind,
+    version: str = "1.0.0",
+    health: Application | None = None,
+) -> Edge:
+    """The gateway as an ASGI application, with `health` behind the paths of health and metrics. Raises ConfigurationError for a route
+    without a permission (SEC-14)."""
     app = FastAPI(
         title="AgentMesh",
         version=version,
@@ -37,6 +46,7 @@ def build_app(routers: Sequence[APIRouter], settings: GatewaySettings, observer:
         redirect_slashes=False,
     )
     app.add_api_route(PROBLEM_ROUTE, problem, methods=["GET"], include_in_schema=False)
+    docs_page.add_docs(app)
     for router in routers:
         check_routes(router.routes, OPEN_PATHS)
     check_routes(app.routes, OPEN_PATHS)
@@ -44,7 +54,29 @@ def build_app(routers: Sequence[APIRouter], settings: GatewaySettings, observer:
         app.include_router(router)
     _Handlers(settings).add_to(app)
     _describe(app, [route for router in routers for route in router.routes], settings)
-    return Edge(app, settings, observer, bind)
+    return Edge(app if health is None else _Beside(app, health), settings, observer, bind)
+
+
+class _Named(NamedTuple):
+    """What the edge counts a call under."""
+
+    path: str
+
+
+class _Beside:
+    """Answers health and metrics beside the API."""
+
+    def __init__(self, app: Application, health: Application) -> None:
+        self._app = app
+        self._health = health
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        if scope["path"] in HEALTH_PATHS:
+            scope["route"] = _Named(scope["path"])
+            await self._health(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 async def problem(code: str) -> PlainTextResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from contracts.topics import commands_topic
 from infra.commands.kafka import KafkaCommandPublisher
 from infra.errors import ConfigurationError
+from infra.health.cached import SharedHealth
 from infra.identity.permissions import permits
 from infra.identity.settings import load_token_settings, token_issuer
 from infra.kafka.producer import PagePublisher
@@ -18,6 +20,7 @@ from infra.outcomes.waiting import StoreOutcomes, WatchedVersions
 from infra.postgres.base import QueryPort
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.runtime.http import HttpServer
+from infra.runtime.http import build_app as health_app
 from infra.settings import MeshSettings
 from infra.telemetry.context import bind
 from infra.telemetry.metrics import Metrics
@@ -43,6 +46,7 @@ from services.gateway.settings import GatewaySettings
 # How long a read waits for a connection while the database is away, before the caller is told.
 ACQUIRE_SECONDS = 5.0
 ATTEMPT_SECONDS = 1.0
+LIVENESS_SECONDS = 60.0
 BACKLOG = 2_048
 # Longer than proxies and clients keep idle connections, so that a call does not meet one that is just being closed.
 KEEP_ALIVE_SECONDS = 75
@@ -106,7 +110,9 @@ class GatewayWorker(ConnectedWorker):
         self._access = Access(token_issuer(load_token_settings()), permits)
         orders = Orders(self._publisher, self._outcomes, self._versions)
         parts = Parts(own, self._access, AllRows(self.database), orders)
-        self._app = build_app([routes(parts).router() for routes in ROUTES], own, Counted(telemetry.metrics), bind, telemetry.version)
+        health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)
+        routers = [routes(parts).router() for routes in ROUTES]
+        self._app = build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health)
         self._server: HttpServer | None = None
 
     def required_topics(self) -> Collection[str]:
@@ -131,6 +137,13 @@ class GatewayWorker(ConnectedWorker):
         while not self.stopping.is_set():
             self.attempted()
             await self.pause(ATTEMPT_SECONDS)
+
+    def _not_ready(self) -> str | None:
+        return "draining" if self.stopping.is_set() else None
+
+    def _not_live(self) -> str | None:
+        silent = time.monotonic() - self.last_attempt()
+        return f"no attempt for {silent:.0f} s" if silent > LIVENESS_SECONDS else None
 
     async def drain(self) -> None:
         """Take no new connection, answer what is under way, publish what waits."""
