@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from contracts.errors import DomainError
@@ -52,8 +53,9 @@ def build_app(
     check_routes(app.routes, OPEN_PATHS)
     for router in routers:
         app.include_router(router)
-    _Handlers(settings).add_to(app)
-    _describe(app, [route for router in routers for route in router.routes], settings)
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    _Handlers(settings, routes).add_to(app)
+    _describe(app, routes, settings)
     return Edge(app if health is None else _Beside(app, health), settings, observer, bind)
 
 
@@ -90,8 +92,9 @@ async def problem(code: str) -> PlainTextResponse:
 class _Handlers:
     """What becomes of everything that a handler or the framework raises."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, routes: Sequence[APIRoute]) -> None:
         self._settings = settings
+        self._routes = routes
 
     def add_to(self, app: FastAPI) -> None:
         """Each kind of exception has its way to an error object; what is none of them is 500."""
@@ -121,12 +124,17 @@ class _Handlers:
             case RequestValidationError():
                 return errors.of_request(error.errors())
             case HTTPException():
-                return errors.of_status(error.status_code, error.headers, request.url.path)
+                return errors.of_status(error.status_code, self._headers(error, request.url.path), request.url.path)
             case _:
                 return errors.internal()
 
+    def _headers(self, error: HTTPException, path: str) -> Mapping[str, str] | None:
+        """The framework knows the methods of one route of a path only; a caller wants all of the path's."""
+        methods = {method for route in self._routes if route.path_regex.fullmatch(path) for method in route.methods or ()}
+        return {"Allow": ", ".join(sorted(methods))} if error.status_code == 405 and methods else error.headers
 
-def _describe(app: FastAPI, routes: Sequence[Any], settings: GatewaySettings) -> None:
+
+def _describe(app: FastAPI, routes: Sequence[APIRoute], settings: GatewaySettings) -> None:
     """The document is made at the first call for it, and kept."""
     made: dict[str, Any] = {}
 

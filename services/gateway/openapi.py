@@ -70,9 +70,16 @@ def error(status: int, code: str, text: str = "") -> dict[str, Any]:
     return {"description": text or KINDS[code].title, "model": ErrorAnswer, "content": content}
 
 
-def good(model: type[BaseModel], text: str, example: Any = None) -> dict[str, Any]:
-    """A success, with its model."""
-    return {"description": text, "model": model, **({} if example is None else {"content": {JSON: {"example": example}}})}
+def good(model: type[BaseModel], text: str, example: Any = None, links: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A success, with its model, and where a caller can go on from it."""
+    content = {} if example is None else {"content": {JSON: {"example": example}}}
+    return {"description": text, "model": model, **content, **({} if links is None else {"links": links})}
+
+
+def leads_to(field: str, *operations: str, within: str = "") -> dict[str, Any]:
+    """The links of an answer that holds the id of a thing under `field`: what can be called with it. `within` points to where it stands."""
+    parameters = {field: f"$response.body#{within}/{field}"}
+    return {operation: {"operationId": operation, "parameters": parameters} for operation in operations}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ def _accepted_model(name: str, id_field: str) -> type[BaseModel]:
 
 
 def accepted(example: Example) -> dict[str, Any]:
-    """The answer 202: a command was accepted that is about such a thing."""
+    """The answer 202: a command was accepted that is about such a thing. It leads nowhere: the thing may not be shown yet."""
     model = _accepted_model(example.name, example.id_field)
     links = {"self": {"href": example.url, "rel": "self", "method": "GET", "description": None}}
     body = {"status": "accepted", "command_id": EXAMPLE_COMMAND, example.id_field: example.id, "_links": links}
@@ -155,13 +162,12 @@ def body(
     return {"requestBody": {"required": True, "content": content}}
 
 
-def document(app: FastAPI, routes: Iterable[Any], base_url: str) -> dict[str, Any]:
+def document(app: FastAPI, routes: Iterable[APIRoute], base_url: str) -> dict[str, Any]:
     """The document of the application, with its security and its server; `routes` are those of its routers."""
     found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, servers=[{"url": base_url}])
     for route in routes:
-        if isinstance(route, APIRoute) and route.include_in_schema:
-            for method in route.methods or ():
-                _restore_examples(found["paths"][route.path_format][method.lower()], route)
+        for method in route.methods or ():
+            _restore_examples(found["paths"][route.path_format][method.lower()], route)
     found["components"]["securitySchemes"] = {
         BEARER: {
             "type": "http",

@@ -15,6 +15,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
+        json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"},
         description="1 to 255 visible characters. The same key with the same body does nothing twice and gets the same answer.",
     ),
 ]

@@ -16,7 +16,7 @@ from projections.approvals.queries import ApprovalStatus, ApprovalView, GetAppro
 from services.gateway.bodies import command_value, read_object
 from services.gateway.calls import principal_of
 from services.gateway.linked import Link, Linked, Page
-from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, body, changed, good, refused
+from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, body, changed, good, leads_to, refused
 from services.gateway.parameters import DEFAULT_PAGE, NEWEST, Cursor, IdempotencyKey, IdInPath, IdInQuery, Limit, Prefer, Sort
 from services.gateway.resources.base import Asked, Kind, Listed, Resource
 from services.gateway.resources.request_representation import REQUESTS_PATH
@@ -197,6 +197,7 @@ SHOWN = {
     "position": "requests:5",
     "_links": {"self": EXAMPLE.link("This approval.")},
 }
+ABOUT_ONE = ("get_approval", "delegate_approval", "ask_about_approval", "answer_about_approval", "approve_request")
 _CHANGED = {200: good(ApprovalRepresentation, "Done.", SHOWN), **changed(EXAMPLE, "RESOURCE_NOT_FOUND")}
 _HIDDEN = ("tenant_id", "request_id")
 LIST = Operation(
@@ -204,7 +205,15 @@ LIST = Operation(
     "List approvals",
     "What waits for a decision of a person, or did, page by page. The inbox is `status=waiting&sort=oldest`.",
     200,
-    {200: good(ApprovalPage, "A page.", {"items": [SHOWN], "next_cursor": None, "_links": {}}), **refused()},
+    {
+        200: good(
+            ApprovalPage,
+            "A page.",
+            {"items": [SHOWN], "next_cursor": None, "_links": {}},
+            leads_to("request_id", *ABOUT_ONE, within="/items/0"),
+        ),
+        **refused(),
+    },
 )
 GET = Operation(
     "get_approval",

@@ -16,7 +16,7 @@ from services.gateway.access import own_customer
 from services.gateway.bodies import command_value, read_object
 from services.gateway.calls import principal_of
 from services.gateway.linked import Link, Linked, Page
-from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, body, changed, good, refused
+from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, body, changed, good, leads_to, refused
 from services.gateway.orders import ids_of
 from services.gateway.parameters import DEFAULT_PAGE, NEWEST, Cursor, IdempotencyKey, IdInPath, Limit, Prefer, Sort
 from services.gateway.resources.base import Asked, Kind, Listed, Resource
@@ -148,13 +148,14 @@ SHOWN = {
     "position": "customers:1",
     "_links": {"self": EXAMPLE.link("This customer.")},
 }
+ABOUT_ONE = ("get_customer", "change_customer_tier", "change_customer_contact")
 _HIDDEN = ("tenant_id", "customer_id")
 REGISTER = Operation(
     "register_customer",
     "Register a customer",
     "Make a customer known. Without a `customer_id` the gateway makes one. An id is used once.",
     201,
-    {201: good(CustomerRepresentation, "Registered.", SHOWN), **changed(EXAMPLE)},
+    {201: good(CustomerRepresentation, "Registered.", SHOWN, leads_to("customer_id", *ABOUT_ONE, "list_requests")), **changed(EXAMPLE)},
     body(
         RegisterCustomer,
         {"premium": {"customer_id": EXAMPLE.id, "tier": "premium", "name": "Ada Byron", "contact": _CONTACT}, "standard": {}},
@@ -167,7 +168,15 @@ LIST = Operation(
     "List customers",
     "The customers of the tenant, page by page; for a customer itself alone.",
     200,
-    {200: good(CustomerPage, "A page.", {"items": [SHOWN], "next_cursor": None, "_links": {}}), **refused()},
+    {
+        200: good(
+            CustomerPage,
+            "A page.",
+            {"items": [SHOWN], "next_cursor": None, "_links": {}},
+            leads_to("customer_id", *ABOUT_ONE, within="/items/0"),
+        ),
+        **refused(),
+    },
 )
 GET = Operation(
     "get_customer",

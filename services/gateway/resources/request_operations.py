@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from contracts.requests.commands import CreateRequest, UpdateRequest
-from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, accepted, body, changed, good, refused
+from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, accepted, body, changed, good, leads_to, refused
 from services.gateway.resources.request_representation import (
     REQUESTS_PATH,
     RequestDecisions,
@@ -62,12 +62,13 @@ CREATED = {
     },
 }
 
+ABOUT_ONE = ("get_request", "update_request", "approve_request", "request_history", "request_decisions", "delete_request")
 CREATE = Operation(
     "create_request",
     "Create a request",
     "Open a support case for a customer.\n\n" + RULES,
     201,
-    {201: good(RequestRepresentation, "Created.", CREATED), **changed(EXAMPLE)},
+    {201: good(RequestRepresentation, "Created.", CREATED, leads_to("request_id", *ABOUT_ONE)), **changed(EXAMPLE)},
     body(CreateRequest, {"password_reset": PASSWORD_RESET, "refund": REFUND}, ("tenant_id", "request_id", "timestamp", "thread_id")),
 )
 LIST = Operation(
@@ -75,7 +76,15 @@ LIST = Operation(
     "List requests",
     "The requests of the tenant, newest first, page by page; for customers their own. Deleted ones are not listed.",
     200,
-    {200: good(RequestPage, "A page."), **refused()},
+    {
+        200: good(
+            RequestPage,
+            "A page.",
+            {"items": [CREATED], "next_cursor": None, "_links": {}},
+            leads_to("request_id", *ABOUT_ONE, within="/items/0"),
+        ),
+        **refused(),
+    },
 )
 GET = Operation(
     "get_request",

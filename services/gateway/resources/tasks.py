@@ -16,7 +16,7 @@ from projections.tasks.queries import GetTask, ListTasks, TaskView, get_task, li
 from services.gateway.bodies import command_value, read_object
 from services.gateway.calls import principal_of
 from services.gateway.linked import Link, Linked, Page
-from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, body, changed, good, refused
+from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, body, changed, good, leads_to, refused
 from services.gateway.parameters import DEFAULT_PAGE, NEWEST, Cursor, IdempotencyKey, IdInPath, IdInQuery, Limit, Prefer, Sort
 from services.gateway.resources.base import Asked, Kind, Listed, Resource
 
@@ -154,7 +154,15 @@ LIST = Operation(
     "List tasks",
     "The tasks of the tenant, page by page, filtered by status, kind, agent, and by what they are for.",
     200,
-    {200: good(TaskPage, "A page.", {"items": [SHOWN], "next_cursor": None, "_links": {}}), **refused()},
+    {
+        200: good(
+            TaskPage,
+            "A page.",
+            {"items": [SHOWN], "next_cursor": None, "_links": {}},
+            leads_to("task_id", "get_task", "cancel_task", within="/items/0"),
+        ),
+        **refused(),
+    },
 )
 GET = Operation(
     "get_task",

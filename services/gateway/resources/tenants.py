@@ -15,7 +15,7 @@ from projections.tenants.queries import GetTenant, TenantView, get_tenant
 from services.gateway.bodies import command_value, read_object
 from services.gateway.calls import principal_of
 from services.gateway.linked import Link, Linked, Page
-from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, body, changed, good, refused
+from services.gateway.openapi import EXAMPLE_TIME, Example, Operation, body, changed, good, leads_to, refused
 from services.gateway.orders import ids_of
 from services.gateway.parameters import DEFAULT_PAGE, IdempotencyKey, IdInPath, Prefer
 from services.gateway.resources.base import Asked, Kind, Listed, Resource
@@ -119,7 +119,7 @@ CREATE = Operation(
     "Create the tenant",
     "Give the caller's tenant a name and settings. A tenant that nobody created works with the default settings.",
     201,
-    {201: good(TenantRepresentation, "Created.", SHOWN), **changed(EXAMPLE)},
+    {201: good(TenantRepresentation, "Created.", SHOWN, leads_to("tenant_id", "get_tenant", "change_tenant_settings")), **changed(EXAMPLE)},
     body(CreateTenant, {"with_settings": {"name": "Acme", "settings": _SETTINGS}, "with_defaults": {"name": "Acme"}}, ("tenant_id",)),
 )
 LIST = Operation(

@@ -215,3 +215,9 @@ async def test_nothing_but_http_is_served() -> None:
 )
 async def test_an_unknown_version_is_not_acceptable(accept: str, status: int) -> None:
     assert (await Arena().call("GET", LIST, headers={"Accept": accept})).status_code == status
+
+
+async def test_a_method_that_a_path_does_not_have_is_405_with_all_that_it_has() -> None:
+    answer = await Arena().call("PUT", "/api/v1/requests/req-1", json={})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["allow"] == "DELETE, GET, PATCH"
