@@ -166,7 +166,7 @@ def document(app: FastAPI, routes: Iterable[APIRoute], base_url: str) -> dict[st
     """The document of the application, with its security and its server; `routes` are those of its routers."""
     found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, servers=[{"url": base_url}])
     for route in routes:
-        for method in route.methods or ():
+        for method in (route.methods or ()) if route.include_in_schema else ():
             _restore_examples(found["paths"][route.path_format][method.lower()], route)
     found["components"]["securitySchemes"] = {
         BEARER: {

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from infra.local_stack.ports import free_port
+from projections.agents.projection import AGENTS
 from projections.approvals.projection import APPROVALS
 from projections.customers.projection import CUSTOMERS
 from projections.tasks.projection import TASKS
 from projections.tenants.projection import TENANTS
 from projections.timeline.projection import TIMELINE
+from services.agents.worker import build as build_agents
 from services.customers.worker import build as build_customers
 from services.tasks.worker import build as build_tasks
 from services.tenants.worker import build as build_tenants
@@ -47,8 +49,8 @@ async def schemathesis(url: str, folder: Path, *, examples: int) -> tuple[int, s
 
 
 async def test_every_operation_keeps_to_the_document(mesh: Mesh, spawn: Spawn, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    builds = (build_customers, build_tasks, build_tenants)
-    models = (APPROVALS, CUSTOMERS, TASKS, TENANTS, TIMELINE)
+    builds = (build_agents, build_customers, build_tasks, build_tenants)
+    models = (AGENTS, APPROVALS, CUSTOMERS, TASKS, TENANTS, TIMELINE)
     await mesh.start_all()
     await mesh.start(*(build(mesh.settings, mesh.telemetry) for build in builds), *(mesh.projection(model) for model in models))
     gateway = await spawn(free_port(set()))

@@ -82,7 +82,7 @@ async def test_the_text_of_an_unexpected_failure_stays_inside(accept: str, caplo
 
 
 async def test_a_404_stays_a_404() -> None:
-    for path in ("/", "/api", "/api/v2/requests", "/api/v1/requests/req-9", "/api/v1/requests/", "/docs", "/problems/NOPE"):
+    for path in ("/", "/api", "/api/v2/requests", "/api/v1/requests/req-9", "/api/v1/requests/", "/redoc", "/problems/NOPE"):
         answer = await Arena().call("GET", path)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "RESOURCE_NOT_FOUND"), path
 
