@@ -59,6 +59,11 @@ class MeshSettings(BaseSettings):
         validation_alias=AliasChoices("DATABASE_URL", "POSTGRES_URL"),
         description="PostgreSQL, as `postgresql://user:password@host:port/database`. Not set: the local stack's.",
     )
+    reader_database_url: SecretStr | None = Field(
+        None,
+        description="The same database with a login that may only act as `agentmesh_reader`, for the gateway's reads. "
+        "Not set: `DATABASE_URL`, whose user puts its role down.",
+    )
     redis_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("REDIS_URL"),
@@ -170,7 +175,7 @@ class MeshSettings(BaseSettings):
     def _upper_case(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "reader_database_url")
     @classmethod
     def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
@@ -245,6 +250,11 @@ class MeshSettings(BaseSettings):
         if self.database_url is None:
             raise _not_set("database_url")
         return self.database_url.get_secret_value()
+
+    @property
+    def reader_dsn(self) -> str:
+        """The PostgreSQL URL of reads that are held to one tenant; raises SettingsError when there is none."""
+        return self.postgres_dsn if self.reader_database_url is None else self.reader_database_url.get_secret_value()
 
     @property
     def redis_dsn(self) -> str:

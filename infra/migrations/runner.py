@@ -12,13 +12,17 @@ import psycopg
 from infra.errors import ConfigurationError, TransientError
 from infra.postgres.pool import Database
 from infra.read_models.base import ReadModel
-from infra.read_models.postgres import create_indexes, create_tables
+from infra.read_models.postgres import create_indexes, create_tables, protect_tables
 
 logger = logging.getLogger(__name__)
 
-EXPECTED_REVISION = "0003"
+EXPECTED_REVISION = "0004"
 # Two migrations at once wait for one another on this advisory lock.
 MIGRATION_LOCK = 4_611_686_018_427
+UNPROTECTED = """
+SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relkind IN ('r', 'p') AND NOT (c.relrowsecurity AND c.relforcerowsecurity) LIMIT 1
+"""
 
 
 def migrate(dsn: str, read_models: Sequence[ReadModel]) -> list[str]:
@@ -26,7 +30,8 @@ def migrate(dsn: str, read_models: Sequence[ReadModel]) -> list[str]:
 
     Safe to run twice and at the same time.
 
-    Raises TransientError when the database does not answer, ConfigurationError when its schema is newer than this code.
+    Raises TransientError when the database does not answer, ConfigurationError when its schema is newer than this code or the database
+    user may not do what a migration needs.
     """
     from alembic import command
     from sqlalchemy import create_engine
@@ -52,6 +57,8 @@ def migrate(dsn: str, read_models: Sequence[ReadModel]) -> list[str]:
             raise ConfigurationError(f"The newest migration is {after}, but this code expects {EXPECTED_REVISION}.")
         create_read_models(raw, read_models)
         return [] if after == before else [EXPECTED_REVISION]
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigurationError(f"The database cannot be migrated: {error.diag.message_primary}") from error
     finally:
         raw.close()
 
@@ -73,13 +80,17 @@ def _revision(connection: psycopg.Connection[Any]) -> str | None:
 
 
 def create_read_models(connection: psycopg.Connection[Any], read_models: Sequence[ReadModel]) -> None:
-    """Create the tables of read models that have none yet; an existing one is changed only by a rebuild."""
+    """Create the tables of read models that have none yet; an existing one is changed only by a rebuild, but for its protection."""
     for model in read_models:
         with connection.transaction():
             known = connection.execute("SELECT version FROM mesh.read_models WHERE projection = %s", (model.name,)).fetchone()
             if known is None:
                 connection.execute(create_tables(model, model.schema) + create_indexes(model, model.schema))
                 connection.execute("INSERT INTO mesh.read_models (projection, version) VALUES (%s, %s)", (model.name, model.version))
+            elif connection.execute(UNPROTECTED, (model.schema,)).fetchone() is not None:
+                # Made by an older release. As a rebuild does it: no worker writes meanwhile, so that none is waited for in a circle.
+                connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"agentmesh.read_model.{model.name}",))
+                connection.execute(protect_tables(model.schema))
 
 
 def newer_schema(revision: str) -> str:

@@ -52,9 +52,10 @@ class Database:
     """A worker's pool. Connections are handed out by `connection`, whose errors come out as the errors of `infra.errors`.
 
     Limits are those of PER-03. A connection is replaced after `pool_max_queries` statements or an hour, whichever is first.
+    `session` are further options of each session, as `-c name=value`.
     """
 
-    def __init__(self, settings: MeshSettings, dsn: str, name: str = "agentmesh", *, durable: bool = True) -> None:
+    def __init__(self, settings: MeshSettings, dsn: str, name: str = "agentmesh", *, durable: bool = True, session: str = "") -> None:
         self._settings = settings
         self._name = name
         self._opened = False
@@ -74,7 +75,7 @@ class Database:
             kwargs={
                 "autocommit": True,
                 "application_name": "agentmesh",
-                "options": _session_options(settings, durable),
+                "options": f"{_session_options(settings, durable)} {session}".rstrip(),
                 "connect_timeout": 10,
                 "keepalives_idle": 30,
                 "tcp_user_timeout": int(settings.pool_command_timeout_seconds * 1000),
@@ -142,6 +143,17 @@ class Database:
         """The first row of one statement, or None."""
         rows = await self.fetch(query, parameters, timeout)
         return rows[0] if rows else None
+
+    async def fetch_after(
+        self, first: Statement, query: bytes, parameters: Mapping[str, Any], timeout: float | None = None
+    ) -> list[TupleRow]:
+        """All rows of a statement that follows on `first` in one transaction and one round trip: what `first` sets LOCAL holds for it,
+        and is gone afterwards. The transaction is the implicit one of a pipeline, as in `execute_together`."""
+        async with self.connection(timeout=timeout) as connection:
+            async with connection.pipeline():
+                await connection.execute(first[0], first[1], prepare=True, binary=True)
+                cursor = await connection.execute(query, parameters, prepare=True, binary=True)
+            return await cursor.fetchall()
 
     async def execute_together(self, statements: Iterable[Statement]) -> None:
         """Run prepared statements as one transaction in one round trip.

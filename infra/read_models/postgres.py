@@ -15,8 +15,13 @@ DEFINITION = b"SELECT version FROM mesh.read_models WHERE projection = %(project
 
 
 def create_tables(model: ReadModel, schema: str) -> bytes:
-    """SQL that makes a schema and the model's tables in it."""
-    return f"CREATE SCHEMA {schema};\n".encode() + read_sql(model.package, "schema.sql", schema)
+    """SQL that makes a schema and the model's tables in it, protected by row-level security."""
+    return f"CREATE SCHEMA {schema};\n".encode() + read_sql(model.package, "schema.sql", schema) + b"\n" + protect_tables(schema)
+
+
+def protect_tables(schema: str) -> bytes:
+    """SQL that lets the owner see all of the schema's tables and the reader's role one tenant's rows; it may run twice."""
+    return f"SELECT mesh.protect_read_model('{schema}');\n".encode()  # nosec B608 - the name of a read model's schema
 
 
 def create_indexes(model: ReadModel, schema: str) -> bytes:

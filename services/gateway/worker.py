@@ -18,6 +18,7 @@ from infra.identity.settings import load_token_settings, token_issuer
 from infra.kafka.producer import PagePublisher
 from infra.outcomes.waiting import StoreOutcomes, WatchedVersions
 from infra.postgres.base import QueryPort
+from infra.postgres.tenant_reads import PostgresTenantReads
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.runtime.http import HttpServer
 from infra.runtime.http import build_app as health_app
@@ -64,17 +65,6 @@ SHOWN_VERSIONS: Mapping[str, Callable[[QueryPort, Sequence[str]], Awaitable[Mapp
 logger = logging.getLogger(__name__)
 
 
-class AllRows:
-    """Reads that only the queries' own conditions hold to a tenant."""
-
-    def __init__(self, port: QueryPort) -> None:
-        self._port = port
-
-    def of(self, tenant_id: str) -> QueryPort:
-        """The same port for everybody."""
-        return self._port
-
-
 class Counted:
     """Counts calls on the process's metrics."""
 
@@ -105,11 +95,12 @@ class GatewayWorker(ConnectedWorker):
             most_waiting=own.most_waiting_commands,
             seconds=own.publish_timeout_seconds,
         )
+        self._reads = PostgresTenantReads(self.settings, "agentmesh.gateway.reads")
         self._outcomes = StoreOutcomes(self.stores)
         self._versions = {name: WatchedVersions(partial(versions, self.database)) for name, versions in SHOWN_VERSIONS.items()}
         self._access = Access(token_issuer(load_token_settings()), permits)
         orders = Orders(self._publisher, self._outcomes, self._versions)
-        parts = Parts(own, self._access, AllRows(self.database), orders)
+        parts = Parts(own, self._access, self._reads, orders)
         health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)
         routers = [routes(parts).router() for routes in ROUTES]
         self._app = build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health)
@@ -119,8 +110,19 @@ class GatewayWorker(ConnectedWorker):
         """The command topics of the contexts that the API speaks to."""
         return [commands_topic(context) for context in CONTEXTS]
 
+    async def start(self) -> None:
+        """Open the pool of the reads beside the worker's own."""
+        await self._reads.open()
+        await super().start()
+
+    async def stop(self) -> None:
+        """Drain, and close everything."""
+        await super().stop()
+        await self._reads.close()
+
     async def run(self) -> None:
         """Listen, until asked to stop."""
+        await self.retry(self.stopping)("reads", self._reads.check)
         self._server = HttpServer(
             self._app,
             self._own.host,

@@ -26,6 +26,7 @@ from contracts.requests.commands import CreateRequest
 from contracts.requests.events import RequestCreated
 from contracts.requests.values import RequestStatus
 from contracts.topics import commands_topic, events_topic
+from infra.postgres.sql_files import read_sql
 from infra.read_models import postgres as read_models
 from infra.runtime.process import GC_THRESHOLD
 from infra.settings import MeshSettings, load_settings
@@ -67,7 +68,8 @@ HISTORY = (
 def make_tables(connection: psycopg.Connection[Any]) -> None:
     """The raw tables, and a read model with the very tables and indexes of the product's."""
     connection.execute(Path(__file__).with_name("raw.sql").read_bytes())
-    connection.execute(read_models.create_tables(REQUESTS, SCHEMA) + read_models.create_indexes(REQUESTS, SCHEMA))
+    connection.execute(f"CREATE SCHEMA {SCHEMA};\n".encode() + read_sql(REQUESTS.package, "schema.sql", SCHEMA))
+    connection.execute(read_models.create_indexes(REQUESTS, SCHEMA))
 
 
 async def connect(settings: MeshSettings) -> psycopg.AsyncConnection[Any]:

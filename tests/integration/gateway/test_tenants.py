@@ -10,6 +10,8 @@ from fastapi.routing import APIRoute
 
 from infra.identity.base import Permission
 from infra.identity.permissions import ROLES, permits
+from infra.postgres.base import QueryPort
+from projections.listing import Listing, Slice
 from services.gateway.access import requirement_of
 from tests.integration.gateway.conftest import AT_ONCE, LIST, OTHERS, OWN, PATIENT, Caller, body
 from tests.mesh import TENANT, Mesh
@@ -115,3 +117,23 @@ async def test_the_same_key_of_two_tenants_makes_two_requests(mesh: Mesh, call: 
     ids = {(await call("POST", LIST, tenant=tenant, json=body(), headers=headers)).json()["request_id"] for tenant in (TENANT, "other")}
     assert len(ids) == 2
     assert [tuple(row) for row in await mesh.rows("SELECT tenant_id FROM read_requests.requests ORDER BY 1")] == [("other",), (TENANT,)]
+
+
+async def test_a_query_of_the_gateway_that_forgot_its_tenant_shows_nothing_of_others(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: the queries ask for every tenant's rows, and Postgres shows the caller's."""
+    theirs, mine = await call.created(tenant="other"), await call.created()
+    page = Listing.page
+
+    async def page_of_all(self: Listing, port: QueryPort, tenant_id: str | None, wanted: Slice, *more: str, **equal: object) -> Any:
+        return await page(self, port, None, wanted, *more, **equal)
+
+    async def find_anywhere(self: Listing, port: QueryPort, tenant_id: str, id_: str) -> Any:
+        rows = await port.fetch(f"SELECT {self.columns} FROM {self.table} WHERE {self.id} = %(id)s".encode(), {"id": id_})
+        return rows[0] if rows else None
+
+    monkeypatch.setattr(Listing, "page", page_of_all)
+    monkeypatch.setattr(Listing, "find", find_anywhere)
+    assert [item["request_id"] for item in (await call("GET", LIST)).json()["items"]] == [mine]
+    assert (await call("GET", f"{LIST}/{theirs}")).status_code == 404
+    assert (await call("GET", f"{LIST}/{mine}")).status_code == 200
+    assert [item["request_id"] for item in (await call("GET", LIST, tenant="other")).json()["items"]] == [theirs]

@@ -15,7 +15,7 @@ from infra.identity.accounts import Accounts, Kind
 from infra.identity.accounts_postgres import PostgresAccounts
 from infra.identity.administration import new_account
 from infra.local_stack import Endpoints
-from infra.migrations.runner import check_schema, migrate
+from infra.migrations.runner import EXPECTED_REVISION, check_schema, migrate
 from infra.postgres.pool import Database
 from infra.settings import load_settings
 from projections.catalogue import read_models
@@ -138,7 +138,7 @@ async def test_a_database_of_the_release_before_is_brought_here(database: str) -
             admin.execute("UPDATE public.schema_version SET version_num = '0002'")
         with pytest.raises(ConfigurationError, match="Run: agentmesh migrate"):
             await check_schema(opened)
-        assert migrate(database, read_models()) == ["0003"]
+        assert migrate(database, read_models()) == [EXPECTED_REVISION]
         await check_schema(opened)
         assert await World(PostgresAccounts(opened)).user()
     finally:
