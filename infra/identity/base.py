@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -11,6 +11,8 @@ from infra.errors import MeshError
 
 CUSTOMER = "customer"
 """The role of a token that names none (SEC-15)."""
+LIFETIME = timedelta(minutes=30)
+"""How long an access token lives (SEC-01)."""
 
 
 class Permission(StrEnum):
@@ -90,9 +92,43 @@ class TokenVerifier(Protocol):
         ...
 
 
+class TokenSigner(Protocol):
+    """Makes access tokens."""
+
+    def issue(self, principal: Principal, now: datetime, lifetime: timedelta = LIFETIME) -> str:
+        """A token for the principal that ends `lifetime` after `now` (UTC)."""
+        ...
+
+
+class Credentials(Protocol):
+    """Tells who presents a credential of an account. Each raises Unauthenticated with one text for every refusal, after the same time, and
+    TransientError when accounts cannot be reached or too many sign in at once."""
+
+    async def user(self, login: str, password: str, tenant_id: str) -> Principal:
+        """The user with this login in this tenant."""
+        ...
+
+    async def client(self, client_id: str, secret: str) -> Principal:
+        """The service client with this id."""
+        ...
+
+    async def api_key(self, text: str) -> Principal:
+        """The owner of this key, with the end of the key."""
+        ...
+
+
 class Permissions(Protocol):
     """Tells what a principal may do."""
 
     def __call__(self, principal: Principal, permission: Permission) -> bool:
         """True when the principal's role has the permission. What a customer reaches is its own alone: see `Principal.is_customer`."""
         ...
+
+
+def login_and_tenant(username: str) -> tuple[str, str]:
+    """The parts of `login@tenant`, the form in which one field names both; the tenant is empty where there is no `@`.
+
+    A tenant's id holds no `@`, so the last one divides: `ann@example.org@acme` is the user `ann@example.org` of `acme`.
+    """
+    login, divided, tenant_id = username.rpartition("@")
+    return (login, tenant_id) if divided else (username, "")

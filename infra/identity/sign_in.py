@@ -8,9 +8,10 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from infra.errors import MeshError
 from infra.identity.accounts import (
@@ -112,7 +113,7 @@ class SignIn:
             self._refuse(Means.API_KEY, Reason.DISABLED, owner)
         if key.last_used_at is None or key.last_used_at <= now - TOUCH_EVERY:
             await _by_the_way("the use of an API key", self._accounts.keys.touch(key.prefix, now))
-        return principal_of(owner, expires_at=key.expires_at)
+        return replace(principal_of(owner, expires_at=key.expires_at), auth_type="api_key")
 
     async def _named(self, login: str, tenant_id: str) -> Credential[User] | Reason | None:
         try:
@@ -152,16 +153,8 @@ class SignIn:
 
 def principal_of(account: User | Client, expires_at: datetime | None = None) -> Principal:
     """The principal that an account is."""
-    return Principal(account_id(account), account.tenant_id, str(account.role), account.customer_id, expires_at)
-
-
-def login_and_tenant(username: str) -> tuple[str, str]:
-    """The parts of `login@tenant`, the form in which one field names both; the tenant is empty where there is no `@`.
-
-    A tenant's id holds no `@`, so the last one divides: `ann@example.org@acme` is the user `ann@example.org` of `acme`.
-    """
-    login, divided, tenant_id = username.rpartition("@")
-    return (login, tenant_id) if divided else (username, "")
+    kind: Literal["user", "service_account"] = "user" if isinstance(account, User) else "service_account"
+    return Principal(account_id(account), account.tenant_id, str(account.role), account.customer_id, expires_at, kind)
 
 
 async def _by_the_way(what: str, writing: Awaitable[None]) -> None:

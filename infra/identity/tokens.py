@@ -14,11 +14,10 @@ from joserfc.jwk import OctKey
 
 from contracts.message import MAX_ID_CHARACTERS, TENANT_PATTERN
 from infra.errors import ConfigurationError
-from infra.identity.base import CUSTOMER, InvalidToken, Principal, TokenExpired
+from infra.identity.base import CUSTOMER, LIFETIME, InvalidToken, Principal, TokenExpired
 
 ALGORITHM = "HS256"
 LEAST_KEY_BYTES = 32
-LIFETIME = timedelta(minutes=30)
 TYPE = "access"
 MAX_TOKEN_CHARACTERS = 8_192
 MAX_TENANT_CHARACTERS = 100

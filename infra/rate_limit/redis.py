@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cached_property
 
 from redis.asyncio import Redis
 from throttled.asyncio.rate_limiter.gcra import RedisLimitAtomicAction
@@ -26,11 +28,17 @@ class _OurClient(RedisStoreBackend):
 
 
 class RedisRateLimiter:
-    """Promises as in `infra.rate_limit.base`, for all processes on one Redis. A bucket expires once it is full again."""
+    """Promises as in `infra.rate_limit.base`, for all processes on one Redis. A bucket expires once it is full again. A client that is
+    there only once a pool is opened is given as a function, which is called at the first token."""
 
-    def __init__(self, client: Redis, namespace: str = "") -> None:
-        self._gcra = RedisLimitAtomicAction(_OurClient(client))
+    def __init__(self, client: Redis | Callable[[], Redis], namespace: str = "") -> None:
+        self._client = client
         self._namespace = namespace
+
+    @cached_property
+    def _gcra(self) -> RedisLimitAtomicAction:
+        client = self._client if isinstance(self._client, Redis) else self._client()
+        return RedisLimitAtomicAction(_OurClient(client))
 
     async def take(self, key: str, limit: Limit) -> Decision:
         """See the port."""

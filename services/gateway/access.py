@@ -1,7 +1,8 @@
-"""Who may call what: a bearer token in, a principal in the scope, or a refusal; each route says which permission it asks for."""
+"""Who may call what: a token or an API key in, a principal in the scope, or a refusal; each route says which permission it asks for."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -12,12 +13,18 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 
 from infra.errors import ConfigurationError
-from infra.identity.base import Permission, Permissions, Principal, TokenVerifier, Unauthenticated
+from infra.identity.base import Credentials, Permission, Permissions, Principal, TokenVerifier, Unauthenticated
 from services.gateway.calls import PRINCIPAL, call_of
 from services.gateway.errors import ApiError
+from services.gateway.kept import Kept
+from services.gateway.limits import RateLimits
 
 SCHEME = "Bearer"
+KEY_SCHEME = "ApiKey"
+KEY_HEADER = "x-api-key"
 MISSING = "Missing bearer token"
+SEVERAL = "More than one credential"
+INVALID_KEY = "Invalid API key"
 logger = logging.getLogger(__name__)
 
 
@@ -26,12 +33,36 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class ApiKeys:
+    """Signs callers in by their API keys. One that was right is believed for `seconds`, so that a call costs no look into the database:
+    a key that is revoked, or whose owner is disabled, ends as late as that."""
+
+    def __init__(self, credentials: Credentials, seconds: float) -> None:
+        self._credentials = credentials
+        self._kept: Kept[bytes, Principal] = Kept(seconds)
+
+    async def principal(self, text: str, now: datetime) -> Principal:
+        """Whose key it is. Raises Unauthenticated; TransientError when accounts cannot be reached."""
+
+        async def load() -> Principal:
+            return await self._credentials.api_key(text)
+
+        found = await self._kept.get(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), load)
+        if found.expires_at is not None and found.expires_at <= now:
+            raise Unauthenticated(INVALID_KEY)
+        return found
+
+
 class Access:
     """Signs callers in and asks the table of permissions. The tenant of a call is the principal's, whatever body and query say."""
 
-    def __init__(self, verifier: TokenVerifier, permits: Permissions, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, verifier: TokenVerifier, keys: ApiKeys, permits: Permissions, limits: RateLimits, now: Callable[[], datetime] = utc_now
+    ) -> None:
         self._verifier = verifier
+        self._keys = keys
         self._permits = permits
+        self._limits = limits
         self._now = now
 
     def requires(self, permission: Permission) -> Requirement:
@@ -42,15 +73,33 @@ class Access:
         """Whether the principal's role has the permission."""
         return self._permits(principal, permission)
 
-    def principal(self, authorization: str) -> Principal:
-        """Who the header `Authorization` speaks for. Raises ApiError, 401."""
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != SCHEME.lower() or not token.strip():
-            raise _unauthorized(MISSING)
+    async def signed_in(self, request: Request) -> Principal:
+        """Who calls, with a token of his bucket taken; one who is not known pays from that of his address. Raises ApiError: 401, 429."""
         try:
-            return self._verifier.verify(token.strip(), self._now())
-        except Unauthenticated as error:
-            raise _unauthorized(str(error)) from None
+            principal = await self._principal(request)
+        except ApiError:
+            await self._limits.take_as_stranger(request)
+            raise
+        await self._limits.take_as(principal, request)
+        return principal
+
+    async def _principal(self, request: Request) -> Principal:
+        authorizations, keys = (request.headers.getlist(name) for name in ("authorization", KEY_HEADER))
+        if len(authorizations) + len(keys) > 1:
+            raise unauthorized(SEVERAL)
+        scheme, _, text = authorizations[0].partition(" ") if authorizations else (KEY_SCHEME, "", "".join(keys))
+        scheme, text = scheme.lower(), text.strip()
+        if scheme not in (SCHEME.lower(), KEY_SCHEME.lower()) or not text:
+            raise unauthorized(MISSING)
+        if scheme == SCHEME.lower():
+            try:
+                return self._verifier.verify(text, self._now())
+            except Unauthenticated as error:
+                raise unauthorized(str(error)) from None
+        try:
+            return await self._keys.principal(text, self._now())
+        except Unauthenticated:
+            raise unauthorized(INVALID_KEY) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +110,8 @@ class Requirement:
     permission: Permission
 
     async def check(self, request: Request) -> None:
-        """Sign the caller in and put the principal into the scope. Raises ApiError: 401 for who is not known, 403 for who may not."""
-        principal = self.access.principal(request.headers.get("authorization", ""))
+        """Sign the caller in and put the principal into the scope. Raises ApiError: 401 for who is not known, 403 for who may not, 429."""
+        principal = await self.access.signed_in(request)
         request.scope[PRINCIPAL] = principal
         if not self.access.may(principal, self.permission):
             raise forbidden(request, principal, self.permission)
@@ -86,10 +135,11 @@ def own_customer(request: Request, principal: Principal, permission: Permission)
     return principal.customer_id
 
 
-def _unauthorized(message: str) -> ApiError:
+def unauthorized(message: str, challenge: str = "") -> ApiError:
+    """401. The message is read by the caller and logged, so it says nothing of the credential."""
     logger.warning("auth_failure", extra={"reason": message})
-    challenge = SCHEME if message == MISSING else f'{SCHEME} error="invalid_token", error_description="{message}"'
-    return ApiError("UNAUTHORIZED", message, headers={"WWW-Authenticate": challenge})
+    told = SCHEME if message == MISSING else f'{SCHEME} error="invalid_token", error_description="{message}"'
+    return ApiError("UNAUTHORIZED", message, headers={"WWW-Authenticate": challenge or told})
 
 
 def requirement_of(route: APIRoute) -> Requirement | None:

@@ -19,11 +19,12 @@ from services.gateway.calls import Scope, call_of
 from services.gateway.edge import Application, Bind, Edge, Observer, Receive, Send, error_answer
 from services.gateway.errors import KINDS, PROBLEMS_PATH, ApiError
 from services.gateway.settings import GatewaySettings
+from services.gateway.token_route import PATH as TOKEN_PATH
 
 OPENAPI_PATH = "/openapi.json"
 PROBLEM_ROUTE = PROBLEMS_PATH + "{code}"
-OPEN_PATHS = frozenset({OPENAPI_PATH, PROBLEM_ROUTE, *docs_page.OPEN_PATHS})
-"""What anybody may read (API-12), beside health and metrics."""
+OPEN_PATHS = frozenset({OPENAPI_PATH, PROBLEM_ROUTE, TOKEN_PATH, *docs_page.OPEN_PATHS})
+"""What anybody may read (API-12) and where callers sign in, beside health and metrics."""
 HEALTH_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 
 

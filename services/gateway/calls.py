@@ -13,6 +13,7 @@ from infra.identity.base import Principal
 Scope = MutableMapping[str, Any]
 CALL = "agentmesh.call"
 PRINCIPAL = "agentmesh.principal"
+FIELDS = "agentmesh.fields"
 MAX_URL_CHARACTERS = 2_000
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
@@ -68,6 +69,12 @@ def principal_of(scope: Mapping[str, Any]) -> Principal:
     """Who calls, on a route that asks for a permission."""
     principal: Principal = scope[PRINCIPAL]
     return principal
+
+
+def fields_of(scope: Mapping[str, Any]) -> dict[str, str]:
+    """Header fields that the answer gets, whatever it is, unless it has them itself; whoever has something to tell adds to them."""
+    fields: dict[str, str] = scope[FIELDS]
+    return fields
 
 
 def _url(scope: Mapping[str, Any], base_url: str) -> str:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from services.gateway import errors
-from services.gateway.calls import CALL, Call, Scope, call_of_scope, header
+from services.gateway.calls import CALL, FIELDS, Call, Scope, call_of_scope, header
 from services.gateway.errors import ApiError
 from services.gateway.settings import GatewaySettings
 
@@ -62,7 +62,9 @@ class Edge:
             return
         call = call_of_scope(scope, self._settings.url)
         scope[CALL] = call
-        answer = _Answer(send, call, self._security)
+        fields: dict[str, str] = {}
+        scope[FIELDS] = fields
+        answer = _Answer(send, call, self._security, fields)
         body = _Body(receive, self._settings.body_limit_bytes)
         self._in_flight += 1
         self._observer.began()
@@ -118,10 +120,11 @@ def too_large(limit: int) -> ApiError:
 class _Answer:
     """The way back to the caller: adds the headers of every answer and remembers its status."""
 
-    __slots__ = ("_headers", "_send", "call", "status")
+    __slots__ = ("_fields", "_headers", "_send", "call", "status")
 
-    def __init__(self, send: Send, call: Call, security: tuple[tuple[bytes, bytes], ...]) -> None:
+    def __init__(self, send: Send, call: Call, security: tuple[tuple[bytes, bytes], ...], fields: dict[str, str]) -> None:
         self._send = send
+        self._fields = fields
         self.call = call
         self.status = 0
         ids = ((b"x-correlation-id", call.correlation_id.encode()), (b"x-request-id", call.request_id.encode()))
@@ -132,7 +135,8 @@ class _Answer:
             self.status = message["status"]
             given = list(message.get("headers", ()))
             names = {name.lower() for name, _ in given}
-            message = {**message, "headers": [*given, *(each for each in self._headers if each[0] not in names)]}
+            told = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._fields.items()]
+            message = {**message, "headers": [*given, *(each for each in (*told, *self._headers) if each[0] not in names)]}
         await self._send(message)
 
 

@@ -16,6 +16,7 @@ from services.gateway.errors import JSON, KINDS, PROBLEM
 from services.gateway.linked import Accepted
 
 BEARER = "bearer"
+API_KEY = "apiKey"
 EXAMPLE_URL = "https://mesh.example"
 EXAMPLE_TIME = "2026-05-04T12:00:00Z"
 EXAMPLE_COMMAND = "6f0d1a52-3c3b-4b9e-9d51-7e8f9a0b1c2d"
@@ -174,9 +175,10 @@ def document(app: FastAPI, routes: Iterable[APIRoute], base_url: str) -> dict[st
             "scheme": "bearer",
             "bearerFormat": "JWT",
             "description": "HS256; claims role, tenant_id, user_id, customer_id.",
-        }
+        },
+        API_KEY: {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "Acts as its owner; or `Authorization: ApiKey …`."},
     }
-    found["security"] = [{BEARER: []}]
+    found["security"] = [{BEARER: []}, {API_KEY: []}]
     return found
 
 

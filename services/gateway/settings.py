@@ -34,6 +34,8 @@ class GatewaySettings(BaseSettings):
     publish_timeout_seconds: float = Field(5.0, gt=0, le=60, description="How long the broker may take to acknowledge a command.")
     most_in_flight: int = Field(2_000, ge=1, le=100_000, description="Calls that are answered at a time; more are refused with 503.")
     most_waiting_commands: int = Field(1_000, ge=1, le=100_000, description="Commands that may wait for the broker; more get 503.")
+    api_key_seconds: float = Field(5.0, ge=0, le=300, description="How long an API key that was right is believed without a look.")
+    tenant_limit_seconds: float = Field(10.0, ge=0, le=3_600, description="How long the rate limit of a tenant is kept.")
     retry_after_seconds: int = Field(2, ge=1, le=600, description="When a caller that was told 503 should try again.")
 
     @field_validator("base_url")

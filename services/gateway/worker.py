@@ -6,19 +6,30 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
 from contracts.topics import commands_topic
 from infra.commands.kafka import KafkaCommandPublisher
 from infra.errors import ConfigurationError
 from infra.health.cached import SharedHealth
+from infra.identity.accounts_postgres import PostgresAccounts
+from infra.identity.passwords import SecretHasher
 from infra.identity.permissions import permits
 from infra.identity.settings import load_token_settings, token_issuer
+from infra.identity.sign_in import SignIn
 from infra.kafka.producer import PagePublisher
 from infra.outcomes.waiting import StoreOutcomes, WatchedVersions
-from infra.postgres.base import QueryPort
+from infra.postgres.base import QueryPort, TenantReads
 from infra.postgres.tenant_reads import PostgresTenantReads
+from infra.rate_limit.fallback import FallbackRateLimiter
+from infra.rate_limit.memory import InMemoryRateLimiter
+from infra.rate_limit.redis import RedisRateLimiter
+from infra.rate_limit.settings import RateLimitSettings
+from infra.redis.pool import RedisPool
+from infra.redis.settings import RedisPoolSettings
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.runtime.http import HttpServer
 from infra.runtime.http import build_app as health_app
@@ -32,8 +43,9 @@ from projections.customers.queries import customer_versions
 from projections.requests.queries import request_versions
 from projections.tasks.queries import task_versions
 from projections.tenants.queries import tenant_versions
-from services.gateway.access import Access
+from services.gateway.access import Access, ApiKeys
 from services.gateway.app import build_app
+from services.gateway.limits import RateLimits, TenantLimits
 from services.gateway.orders import Orders
 from services.gateway.resources.agents import AgentV1Routes, AgentV2Routes
 from services.gateway.resources.approvals import ApprovalRoutes
@@ -43,6 +55,7 @@ from services.gateway.resources.requests import RequestRoutes
 from services.gateway.resources.tasks import TaskRoutes
 from services.gateway.resources.tenants import TenantRoutes
 from services.gateway.settings import GatewaySettings
+from services.gateway.token_route import TokenRoute
 
 # How long a read waits for a connection while the database is away, before the caller is told.
 ACQUIRE_SECONDS = 5.0
@@ -62,6 +75,7 @@ SHOWN_VERSIONS: Mapping[str, Callable[[QueryPort, Sequence[str]], Awaitable[Mapp
     "tenants": tenant_versions,
 }
 """How to ask each read model in which a command's outcome is shown."""
+S = TypeVar("S", bound=BaseSettings)
 logger = logging.getLogger(__name__)
 
 
@@ -98,13 +112,23 @@ class GatewayWorker(ConnectedWorker):
         self._reads = PostgresTenantReads(self.settings, "agentmesh.gateway.reads")
         self._outcomes = StoreOutcomes(self.stores)
         self._versions = {name: WatchedVersions(partial(versions, self.database)) for name, versions in SHOWN_VERSIONS.items()}
-        self._access = Access(token_issuer(load_token_settings()), permits)
+        self._redis = RedisPool(settings.redis_dsn, loaded(RedisPoolSettings))
+        tokens = token_issuer(load_token_settings())
+        sign_in = SignIn(PostgresAccounts(self.database), SecretHasher(), telemetry.metrics)
+        limits = self._limits(loaded(RateLimitSettings), self._reads)
+        self._access = Access(tokens, ApiKeys(sign_in, own.api_key_seconds), permits, limits)
         orders = Orders(self._publisher, self._outcomes, self._versions)
         parts = Parts(own, self._access, self._reads, orders)
         health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)
-        routers = [routes(parts).router() for routes in ROUTES]
+        routers = [TokenRoute(sign_in, tokens, limits).router(), *(routes(parts).router() for routes in ROUTES)]
         self._app = build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health)
         self._server: HttpServer | None = None
+
+    def _limits(self, settings: RateLimitSettings, reads: TenantReads) -> RateLimits:
+        """Limits that hold while Redis is away, too."""
+        shared = RedisRateLimiter(lambda: self._redis.client, self.settings.topic_prefix + settings.namespace)
+        limiter = FallbackRateLimiter(shared, InMemoryRateLimiter(settings.max_keys), self.telemetry.metrics, settings)
+        return RateLimits(limiter, TenantLimits(reads, settings.limit, self._own.tenant_limit_seconds))
 
     def required_topics(self) -> Collection[str]:
         """The command topics of the contexts that the API speaks to."""
@@ -123,6 +147,7 @@ class GatewayWorker(ConnectedWorker):
     async def run(self) -> None:
         """Listen, until asked to stop."""
         await self.retry(self.stopping)("reads", self._reads.check)
+        await self._redis.start()
         self._server = HttpServer(
             self._app,
             self._own.host,
@@ -155,18 +180,23 @@ class GatewayWorker(ConnectedWorker):
         await self._outcomes.close()
         for versions in self._versions.values():
             await versions.close()
+        await self._redis.close()
+
+
+def loaded(kind: type[S]) -> S:
+    """Settings of this kind. Raises ConfigurationError that names the variable and never the value."""
+    try:
+        return kind()
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        prefix = str(kind.model_config.get("env_prefix", ""))
+        named = [f"{(prefix + str(fault['loc'][0]).upper() + ': ') if fault['loc'] else ''}{fault['msg']}" for fault in faults]
+        raise ConfigurationError("Invalid settings. " + "; ".join(named)) from None
 
 
 def own_settings() -> GatewaySettings:
-    """The gateway's settings. Raises ConfigurationError that names the variable and never the value."""
-    try:
-        return GatewaySettings()
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        named = [
-            f"{('AGENTMESH_GATEWAY_' + str(fault['loc'][0]).upper() + ': ') if fault['loc'] else ''}{fault['msg']}" for fault in faults
-        ]
-        raise ConfigurationError("Invalid settings. " + "; ".join(named)) from None
+    """The gateway's settings. Raises ConfigurationError."""
+    return loaded(GatewaySettings)
 
 
 def build(settings: MeshSettings, telemetry: Telemetry) -> GatewayWorker:

@@ -359,7 +359,8 @@ class SignInSuite:
 
     async def test_a_client_signs_in_with_its_id_and_newest_secret(self, world: World) -> None:
         client, secret = await world.administration.add_client(new_account("acme", "shop", "agent", None), "ops")
-        assert await world.sign_in.client(client.client_id, secret) == Principal(client.client_id, "acme", "agent")
+        expected = Principal(client.client_id, "acme", "agent", auth_type="service_account")
+        assert await world.sign_in.client(client.client_id, secret) == expected
         _, newer = await world.administration.new_secret(SHOP, "ops")
         refused = {
             (client.client_id, secret): Reason.WRONG_SECRET,
@@ -383,7 +384,7 @@ class SignInSuite:
         id_ = await world.user(role="customer", customer_id="cust-0042")
         ends = world.clock() + timedelta(days=1)
         text = await world.key(ends)
-        assert await world.sign_in.api_key(text) == Principal(id_, "acme", "customer", "cust-0042", ends)
+        assert await world.sign_in.api_key(text) == Principal(id_, "acme", "customer", "cust-0042", ends, "api_key")
         (used,) = await world.accounts.keys.page("acme")
         assert used.last_used_at == world.clock()
         world.clock.time += timedelta(seconds=59)
@@ -424,7 +425,7 @@ class SignInSuite:
         monkeypatch.setattr(world.accounts.keys, "touch", failing)
         monkeypatch.setattr(world.accounts.users, "renew_hash", failing)
         stronger = SignIn(world.accounts, hasher(STRONGER_COST), world.metrics, world.clock)
-        assert await stronger.api_key(text) == await stronger.user("ann", PASSWORD, "acme")
+        assert (await stronger.api_key(text)).id == (await stronger.user("ann", PASSWORD, "acme")).id
 
 
 async def failing(*arguments: object) -> None:

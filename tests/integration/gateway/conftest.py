@@ -29,6 +29,8 @@ KEY = "a-key-for-tests-that-is-long-enough"
 LIST = "/api/v1/requests"
 OWN, OTHERS = "cust-0042", "cust-0099"
 # Ends a test's wait for what surely comes, where the machine is busy.
+# Calls a minute: what tests do at once must not be refused for it. A tenant that a test creates has the limit of its settings.
+MANY = "1000000"
 PATIENT = {"Prefer": "wait=10"}
 AT_ONCE = {"Prefer": "wait=0"}
 
@@ -68,6 +70,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("AGENTMESH_GATEWAY_", "JWT_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("JWT_SECRET_KEY", KEY)
+    monkeypatch.setenv("AGENTMESH_RATE_LIMIT_REQUESTS", MANY)
 
 
 @pytest.fixture
@@ -77,10 +80,10 @@ async def mesh(mesh_settings: MeshSettings) -> AsyncIterator[Mesh]:
         yield found
 
 
-async def serve(mesh: Mesh, **changes: Any) -> GatewayWorker:
+async def serve(mesh: Mesh, settings: MeshSettings | None = None, **changes: Any) -> GatewayWorker:
     """A gateway in this process, once it answers."""
     port = free_port(set())
-    worker = GatewayWorker(mesh.settings, mesh.telemetry, GatewaySettings(**{"port": port, **changes}))
+    worker = GatewayWorker(settings or mesh.settings, mesh.telemetry, GatewaySettings(**{"port": port, **changes}))
     await mesh.start(worker)
 
     async def look() -> bool:
@@ -152,6 +155,7 @@ async def spawn(mesh: Mesh, mesh_environment: dict[str, str], tmp_path: Path) ->
             "AGENTMESH_GATEWAY_PORT": str(port),
             "AGENTMESH_REPLICA_NAME": "gateway",
             "JWT_SECRET_KEY": KEY,
+            "AGENTMESH_RATE_LIMIT_REQUESTS": MANY,
             **variables,
         }
         with log.open("wb") as output:

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from infra.identity.accounts import AccountInvalid, Accounts, NewAccount, Role, checked_tenant, reference
 from infra.identity.accounts_memory import InMemoryAccounts
 from infra.identity.administration import new_account
+from infra.identity.base import login_and_tenant
 from infra.identity.permissions import ROLES
-from infra.identity.sign_in import login_and_tenant
 from tests.conformance.accounts import AccountsSuite, SignInSuite
 
 

@@ -11,8 +11,8 @@ import pytest
 from joserfc import jwk, jwt
 
 from infra.errors import ConfigurationError
-from infra.identity.base import InvalidToken, Principal, TokenExpired
-from infra.identity.tokens import LIFETIME, TokenIssuer
+from infra.identity.base import LIFETIME, InvalidToken, Principal, TokenExpired
+from infra.identity.tokens import TokenIssuer
 
 KEY = "k" * 32
 OLD_KEY = "o" * 48

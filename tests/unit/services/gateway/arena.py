@@ -13,18 +13,24 @@ import httpx2
 from contracts.rejections import CommandRejected
 from infra.commands.base import OutgoingCommand
 from infra.event_store.base import Outcome, OutcomeKind, payload_hash
+from infra.identity.accounts_memory import InMemoryAccounts
 from infra.identity.base import Principal
 from infra.identity.permissions import permits
 from infra.identity.tokens import TokenIssuer
+from infra.rate_limit.base import Limit
+from infra.rate_limit.memory import InMemoryRateLimiter
 from infra.telemetry.context import bind
 from projections.requests.queries import RequestView
-from services.gateway.access import Access
+from services.gateway.access import Access, ApiKeys
 from services.gateway.app import build_app
 from services.gateway.edge import Edge
+from services.gateway.limits import RateLimits, TenantLimits
 from services.gateway.orders import Orders
 from services.gateway.resources.base import Parts
 from services.gateway.settings import GatewaySettings
+from services.gateway.token_route import TokenRoute
 from services.gateway.worker import ROUTES, SHOWN_VERSIONS
+from tests.conformance.accounts import World
 
 KEY = "a-key-for-tests-that-is-long-enough"
 BASE = "https://mesh.example"
@@ -120,6 +126,41 @@ class Reads:
 
 
 @dataclass
+class TenantSettings:
+    """A read model of tenants that holds their limits; remembers whom it was asked for, or is away."""
+
+    limits: dict[str, int] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    error: Exception | None = None
+
+    def of(self, tenant_id: str) -> TenantSettings:
+        return self
+
+    async def fetch(self, query: bytes, parameters: Mapping[str, Any], timeout: float = 30.0) -> Sequence[Sequence[Any]]:
+        tenant_id = parameters["tenant"]
+        self.asked.append(tenant_id)
+        if self.error is not None:
+            raise self.error
+        if tenant_id not in self.limits:
+            return []
+        threshold = '{"amount": "1000.00", "currency": "USD"}'
+        return [(tenant_id, "Acme", threshold, 72, False, "[]", self.limits[tenant_id], NOW, NOW, 1, 1)]
+
+
+class Ticks:
+    """Nanoseconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += int(seconds * 1_000_000_000)
+
+
+@dataclass
 class Published:
     """A broker that takes everything, or fails as it is told to."""
 
@@ -178,17 +219,23 @@ class Counts:
 class Arena:
     """One gateway. `settle` makes each published command end in an outcome, as its consumer would."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, calls_per_minute: int = 1_000_000, **changes: Any) -> None:
         self.settings = GatewaySettings(base_url=BASE, **changes)
         self.reads = Reads()
         self.published = Published()
         self.recorded = Recorded()
         self.counts = Counts()
-        self.access = Access(ISSUER, permits)
+        self.world = World(InMemoryAccounts())
+        self.clock = Ticks()
+        self.tenants = TenantSettings()
+        tenant_limits = TenantLimits(self.tenants, Limit(calls_per_minute, 60), self.settings.tenant_limit_seconds)
+        limits = RateLimits(InMemoryRateLimiter(clock=self.clock), tenant_limits)
+        self.access = Access(ISSUER, ApiKeys(self.world.sign_in, self.settings.api_key_seconds), permits, limits)
         orders = Orders(self.published, self.recorded, dict.fromkeys(SHOWN_VERSIONS, self.recorded))
         parts = Parts(self.settings, self.access, self.reads, orders)
         self.routers = [routes(parts).router() for routes in ROUTES]
-        self.app: Edge = build_app(self.routers, self.settings, self.counts, bind)
+        token = TokenRoute(self.world.sign_in, ISSUER, limits).router()
+        self.app: Edge = build_app([token, *self.routers], self.settings, self.counts, bind)
 
     def settle(self, kind: OutcomeKind = OutcomeKind.EVENTS, shows: RequestView | None = None, **rejected: Any) -> None:
         """What becomes of each command from now on."""

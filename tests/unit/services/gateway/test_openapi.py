@@ -33,7 +33,7 @@ async def test_the_document_is_of_version_3_1_and_open_to_everybody(document: An
 
 
 async def test_every_operation_is_told_with_summary_description_and_errors(document: Any) -> None:
-    found = operations(document)
+    found = {name: operation for name, operation in operations(document).items() if operation.get("security") != []}
     assert len(found) == sum(route.include_in_schema for router in Arena().routers for route in router.routes)
     for name, operation in found.items():
         assert operation["summary"], name
