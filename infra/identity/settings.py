@@ -50,10 +50,11 @@ class TokenSettings(BaseSettings):
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def load_token_settings() -> TokenSettings:
-    """The settings of this process. Raises ConfigurationError that names the variable, never the value."""
+def load_token_settings(key_file: str | None = None) -> TokenSettings:
+    """The settings of this process, with the key in `key_file` where one is given. Raises ConfigurationError that names the variable,
+    never the value."""
     try:
-        return TokenSettings()
+        return TokenSettings() if key_file is None else TokenSettings(secret_key_file=Path(key_file))
     except ValidationError as error:
         faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors(include_url=False, include_input=False)]
         raise ConfigurationError("Invalid settings. " + "; ".join(faults)) from None

@@ -6,10 +6,11 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from infra.identity.base import Principal
-from infra.identity.settings import load_token_settings, token_issuer
+from infra.identity.settings import KEY_FILE, load_token_settings, token_issuer
 from infra.identity.sign_in import principal_of
 from infra.settings import load_settings
 from services.cli.errors import Refused, WrongUsage
+from services.cli.gateway_place import key_variables
 from services.cli.identity import account_made, account_named, open_identity
 from services.cli.output import Output, print_json
 from services.cli.publishing import operating_user
@@ -21,14 +22,15 @@ NOT_IN = ("production", "prod")
 
 async def issue(tenant: str, *, user: str | None, role: str | None, customer: str | None, minutes: int, output: Output) -> None:
     """Print a token. Raises Refused in production, WrongUsage, NotFound, and ConfigurationError without a key."""
-    environment = load_settings().environment
+    settings = load_settings()
+    environment = settings.environment
     if environment in NOT_IN:
         raise Refused(f"ENVIRONMENT is {environment}: tokens come from POST /api/v1/auth/token there. This command is for development.")
     if (user is None) == (role is None):
         raise WrongUsage("Give --user LOGIN or --role ROLE, one of the two.")
     if user is not None and customer is not None:
         raise WrongUsage("--customer goes with --role: a user has a customer of its own.")
-    issuer = token_issuer(load_token_settings())
+    issuer = token_issuer(load_token_settings(key_variables(settings).get(KEY_FILE)))
     principal = _of_role(tenant, role, customer) if role is not None else await _of_user(tenant, user or "")
     token = issuer.issue(principal, datetime.now(UTC), timedelta(minutes=minutes))
     if output is Output.TABLE:

@@ -11,8 +11,10 @@ from infra.runtime.run_file import REPLICA_VARIABLE
 from infra.settings import MeshSettings
 from infra.supervisor.replica import ReplicaSpec
 from services.cli.errors import WrongUsage
+from services.cli.gateway_place import gateway_variables
 
 MAX_REPLICAS = 64
+GATEWAY = "gateway"
 
 
 class Member(NamedTuple):
@@ -34,6 +36,7 @@ DEFAULT_FLEET = (
     Member("agent-host", ("agent-host", *BUILT_IN_AGENTS), 1),
     Member("relay", ("relay",), 1),
     Member("projections", ("projections",), 1),
+    Member(GATEWAY, (GATEWAY,), 1),
 )
 
 
@@ -59,11 +62,15 @@ def replica_specs(counts: Mapping[str, int], settings: MeshSettings) -> list[Rep
         ReplicaSpec(
             f"{member.name}-{number}",
             (sys.executable, "-m", "services.cli.main", "run", *member.arguments),
-            {**environment, REPLICA_VARIABLE: f"{member.name}-{number}"},
+            {**environment, REPLICA_VARIABLE: f"{member.name}-{number}", **_own_variables(settings, member.name, number)},
         )
         for member in DEFAULT_FLEET
         for number in range(1, counts[member.name] + 1)
     ]
+
+
+def _own_variables(settings: MeshSettings, member: str, number: int) -> dict[str, str]:
+    return gateway_variables(settings, f"{member}-{number}") if member == GATEWAY else {}
 
 
 def worker_environment(settings: MeshSettings) -> dict[str, str]:

@@ -21,7 +21,8 @@ from infra.supervisor.replica import log_path
 from infra.supervisor.supervisor import REFUSED, AlreadySupervised, Supervisor, end_leftovers, is_supervised, supervisor_lock
 from services.cli import exit_codes
 from services.cli.errors import NoAnswer, Refused
-from services.cli.fleet import replica_specs, worker_environment
+from services.cli.fleet import GATEWAY, replica_specs, worker_environment
+from services.cli.gateway_place import gateway_url, note_gateway
 from services.cli.mesh import quieten
 from services.cli.migration import migrate_mesh
 
@@ -54,8 +55,14 @@ def supervise(settings: MeshSettings, counts: Mapping[str, int], tell: Tell, sho
     with supervisor_lock(settings.state_dir):
         for name in end_leftovers(settings.state_dir, settings.grace_seconds):
             tell(f"{name} was left behind by a supervisor that was killed; ended")
-        supervisor = Supervisor(replica_specs(counts, settings), settings.state_dir, grace_seconds=settings.grace_seconds + 1, tell=tell)
-        return asyncio.run(_supervise(supervisor, show, tell))
+        specs = replica_specs(counts, settings)
+        served = [gateway_url(spec.environment) for spec in specs if spec.name.startswith(f"{GATEWAY}-")]
+        note_gateway(settings, served[0] if served else None)
+        supervisor = Supervisor(specs, settings.state_dir, grace_seconds=settings.grace_seconds + 1, tell=tell)
+        try:
+            return asyncio.run(_supervise(supervisor, show, tell))
+        finally:
+            note_gateway(settings, None)
 
 
 async def _supervise(supervisor: Supervisor, show: Callable[[str, str], None] | None, tell: Tell) -> int:

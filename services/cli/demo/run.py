@@ -92,6 +92,7 @@ def _print_next(settings: MeshSettings) -> None:
         "tasks list --tenant acme",
         'publish CreateRequest \'{"customer_id": "cust-0042", "message": "My invoice of May is wrong"}\'',
         "events tail --from-start --no-follow --limit 20",
+        "token --tenant acme --role admin",
         "projections rebuild requests",
         "doctor",
         "down",

@@ -16,7 +16,7 @@ from infra.knowledge.files import documents_in
 from infra.knowledge.local_embedding import LocalEmbedding
 from infra.knowledge.postgres import PostgresKnowledgeBase
 from infra.postgres.pool import Database
-from services.cli.fleet import DEFAULT_FLEET
+from services.cli.fleet import DEFAULT_FLEET, GATEWAY
 from tests.benchmarks.arena import Arena
 from tests.benchmarks.children import ROOT, Child
 from tests.benchmarks.load import request_id
@@ -89,7 +89,7 @@ class Product(Contest):
         environment = {} if self.profiles is None else {PROFILES: str(self.profiles)}
         started = []
         for member in DEFAULT_FLEET:
-            if member.replicas:
+            if member.replicas and member.name != GATEWAY:  # nobody calls it here
                 started.append(self.launch(member.name, "tests.benchmarks.workflow.process", member.name, *member.arguments, **environment))
                 started[-1].drain()
         for child in started:

@@ -94,7 +94,7 @@ def test_every_member_of_the_fleet_is_a_worker() -> None:
     for member in DEFAULT_FLEET:
         plan = plan_of(member.arguments)
         carried |= {*plan.services, *(["projections"] if plan.read_models is not None else []), *(["agent-host"] if plan.agents else [])}
-    assert carried == set(worker_names()) - {"gateway"}  # it is started where somebody has a key for its tokens
+    assert carried == set(worker_names())
 
 
 def test_replicas_are_counted_from_texts() -> None:
@@ -131,6 +131,7 @@ def test_replicas_are_numbered_and_know_their_servers(settings: MeshSettings, tm
         "workflow-1",
         "agent-host-1",
         "projections-1",
+        "gateway-1",
     ]
     assert specs[1].command[-2:] == ("run", "requests")
     environment = specs[1].environment
