@@ -26,6 +26,8 @@ QUICK_COMMANDS, FULL_COMMANDS = 40_000, 100_000
 QUICK_ROUNDS, FULL_ROUNDS = 2, 5
 QUICK_SECONDS, FULL_SECONDS = 6.0, 20.0
 QUICK_WORKFLOW_ROUNDS, FULL_WORKFLOW_ROUNDS = 3, 5
+QUICK_GATEWAY_SECONDS, FULL_GATEWAY_SECONDS = 6.0, 20.0
+GATEWAY_RATES, GATEWAY_WAITING_RATES = (50, 100, 200, 300, 400, 600), (10, 25, 50)
 CONTENDERS = ("product", "celery", "dbos")
 MILLION = 1_000_000
 ALL_STAGES = {**STAGES, **AGENT_STAGES}
@@ -102,14 +104,35 @@ class Bench:
         )
         self.results |= {"workflows": rounds, "half_load": halves, "workflow_ratios": show_workflows(rounds, halves)}
 
+    def gateway(self) -> None:
+        """Calls to the gateway at rising rates, beside a bare endpoint; needs vegeta, or Go to build it with."""
+        from tests.benchmarks.gateway.attack import NoGenerator, vegeta
+        from tests.benchmarks.gateway.report import show_gateway
+        from tests.benchmarks.gateway.rounds import gateway_load
+
+        try:
+            vegeta()
+        except NoGenerator as error:
+            say(str(error))
+            return
+        seconds = FULL_GATEWAY_SECONDS if self._full else QUICK_GATEWAY_SECONDS
+        found = gateway_load(self._servers, say, list(GATEWAY_RATES), list(GATEWAY_WAITING_RATES), seconds)
+        self.results |= {"gateway": found, "gateway_p95": show_gateway(found)}
+
     def work(self, name: str) -> Callable[[], None]:
         """The benchmark of this name."""
         if name in ALL_STAGES:
             return partial(self.stage, name)
-        return {"throughput": self.throughput, "latency": self.latency, "million": self.million, "workflow": self.workflow}[name]
+        return {
+            "throughput": self.throughput,
+            "latency": self.latency,
+            "million": self.million,
+            "workflow": self.workflow,
+            "gateway": self.gateway,
+        }[name]
 
 
-NAMES = ("throughput", "latency", *ALL_STAGES, "workflow")
+NAMES = ("throughput", "latency", *ALL_STAGES, "workflow", "gateway")
 
 
 def chosen_names(chosen: argparse.Namespace) -> tuple[str, ...]:
