@@ -95,6 +95,16 @@ def list_pattern(tenant_id: str, name: str) -> str:
     return f"{LIST}:{escaped(tenant_id)}:{escaped(name)}:*"
 
 
+def kind_pattern(kind: str, tenant_id: str | None = None) -> str:
+    """The pattern of everything of a kind, of one tenant or of all."""
+    return f"{kind}:{'*' if tenant_id is None else escaped(tenant_id)}:*"
+
+
+def every_list_pattern(name: str) -> str:
+    """The pattern of every page of one list of all tenants."""
+    return f"{LIST}:*:{escaped(name)}:*"
+
+
 def kind_of(key: str) -> str:
     """The kind of a key, for metrics: what stands before its first colon."""
     return key.partition(":")[0]

@@ -10,10 +10,13 @@ import json
 import logging
 import math
 import secrets
+from collections.abc import Callable
+from functools import cached_property
 from typing import Final, cast
 
 from pydantic import JsonValue
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
 from infra.cache.base import ABSENT, DEFAULT_TTL_SECONDS, Absent, Lease, check_ttl, encoded
 from infra.redis.errors import translated
@@ -39,15 +42,26 @@ class RedisCache:
     """Promises as in `infra.cache.base`.
 
     A value is stored with its key, `[key, value]`, and one that comes back under another key is not believed: a connection whose
-    answers got out of step never shows one tenant's value to another.
+    answers got out of step never shows one tenant's value to another. A client that is there only once a pool is opened is given as a
+    function, which is called at the first use.
     """
 
-    def __init__(self, client: Redis, namespace: str = "agentmesh") -> None:
-        self._client = client
+    def __init__(self, client: Redis | Callable[[], Redis], namespace: str = "agentmesh") -> None:
+        self._given = client
         self._values = f"{namespace}:cache:"
         self._leases = f"{namespace}:lease:"
-        self._fill = client.register_script(_FILL)
-        self._release = client.register_script(_RELEASE)
+
+    @cached_property
+    def _client(self) -> Redis:
+        return self._given if isinstance(self._given, Redis) else self._given()
+
+    @cached_property
+    def _fill(self) -> AsyncScript:
+        return self._client.register_script(_FILL)
+
+    @cached_property
+    def _release(self) -> AsyncScript:
+        return self._client.register_script(_RELEASE)
 
     async def get(self, key: str) -> JsonValue | Absent:
         """See the port."""

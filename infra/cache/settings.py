@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from infra.errors import ConfigurationError
+
+PREFIX = "AGENTMESH_CACHE_"
 
 
 class CacheSettings(BaseSettings):
     """Read from AGENTMESH_CACHE_<NAME>. Frozen."""
 
-    model_config = SettingsConfigDict(env_prefix="AGENTMESH_CACHE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     namespace: str = Field(
         "agentmesh",
@@ -29,3 +33,16 @@ class CacheSettings(BaseSettings):
     lease_seconds: float = Field(5.0, gt=0, le=600, description="How long one reader may take to fetch what others then wait for.")
     wait_seconds: float = Field(0.5, ge=0, le=60, description="How long a reader waits for another process before it fetches itself.")
     poll_seconds: float = Field(0.02, gt=0, le=10, description="How often it looks meanwhile.")
+    gather_seconds: float = Field(
+        0.5, ge=0, le=60, description="After one round of invalidations the events of so long are gathered for the next one."
+    )
+
+
+def load_cache_settings() -> CacheSettings:
+    """The settings from the environment. Raises ConfigurationError that names the variable and never the value."""
+    try:
+        return CacheSettings()
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        named = [f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in faults]
+        raise ConfigurationError("Invalid settings. " + "; ".join(named)) from None

@@ -120,6 +120,13 @@ class FollowingWorker(ConnectedWorker):
     async def prepare(self) -> None:
         """Look whether there is what the writer writes to; called before the first record."""
 
+    def saved(self, events: Sequence[RecordedEvent]) -> None:
+        """Called after each commit with the events that are in now, parked ones too; must neither wait nor raise."""
+
+    def saved_unseen(self) -> None:
+        """Called where there may be commits that `saved` was not told of: an owner of these partitions before us made them, or events that
+        were parked are in now; must neither wait nor raise."""
+
     def required_topics(self) -> Collection[str]:
         """The topics that are followed."""
         return {topic.removeprefix(self.settings.topic_prefix) for topic in self._sources}
@@ -208,6 +215,7 @@ class FollowingWorker(ConnectedWorker):
                 consumer.seek(partition, checkpoint.next_offset - (partition in self._unproven))
             self._checkpoints = checkpoints
             self._goes_on = {partition: offset for partition, offset in self._goes_on.items() if partition not in gone}
+        self.saved_unseen()
         consumer.resume(*partitions)
 
     async def _revoked(self, partitions: set[TopicPartition]) -> None:
@@ -333,6 +341,7 @@ class FollowingWorker(ConnectedWorker):
     # -- watching --------------------------------------------------------------------------------------------------------------------
 
     def _count(self, events: list[RecordedEvent], applied: Applied) -> None:
+        self.saved(events)
         metrics, name = self.telemetry.metrics, self._model.name
         metrics.projected_events_total.labels(projection=name).inc(len(events))
         if events:
@@ -370,6 +379,7 @@ class FollowingWorker(ConnectedWorker):
             await self._take_up_again(f"Kafka has deleted what followed in {', '.join(map(str, lost))}")
 
     async def _apply_requeued(self) -> None:
-        await self._parked.apply_requeued(set(self._checkpoints), self.settings.partitions, self.settings.topic_prefix)
+        if await self._parked.apply_requeued(set(self._checkpoints), self.settings.partitions, self.settings.topic_prefix):
+            self.saved_unseen()
         # Read again in any case: what held an aggregate back may have been applied by another worker, or discarded.
         self._parked_aggregates = await self._writer.parked_aggregates()

@@ -12,6 +12,10 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from contracts.topics import commands_topic
+from infra.cache.cached import CacheAside
+from infra.cache.guarded import GuardedCache
+from infra.cache.redis import RedisCache
+from infra.cache.settings import CacheSettings, load_cache_settings
 from infra.commands.kafka import KafkaCommandPublisher
 from infra.errors import ConfigurationError
 from infra.health.cached import SharedHealth
@@ -45,6 +49,7 @@ from projections.tasks.queries import task_versions
 from projections.tenants.queries import tenant_versions
 from services.gateway.access import Access, ApiKeys
 from services.gateway.app import build_app
+from services.gateway.cached_reads import CachedReads
 from services.gateway.limits import RateLimits, TenantLimits
 from services.gateway.orders import Orders
 from services.gateway.resources.agents import AgentV1Routes, AgentV2Routes
@@ -118,7 +123,7 @@ class GatewayWorker(ConnectedWorker):
         limits = self._limits(loaded(RateLimitSettings), self._reads)
         self._access = Access(tokens, ApiKeys(sign_in, own.api_key_seconds), permits, limits)
         orders = Orders(self._publisher, self._outcomes, self._versions)
-        parts = Parts(own, self._access, self._reads, orders)
+        parts = Parts(own, self._access, self._reads, orders, CachedReads(self._cache_aside(load_cache_settings()), self._reads))
         health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)
         routers = [TokenRoute(sign_in, tokens, limits).router(), *(routes(parts).router() for routes in ROUTES)]
         self._app = build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health)
@@ -129,6 +134,12 @@ class GatewayWorker(ConnectedWorker):
         shared = RedisRateLimiter(lambda: self._redis.client, self.settings.topic_prefix + settings.namespace)
         limiter = FallbackRateLimiter(shared, InMemoryRateLimiter(settings.max_keys), self.telemetry.metrics, settings)
         return RateLimits(limiter, TenantLimits(reads, settings.limit, self._own.tenant_limit_seconds))
+
+    def _cache_aside(self, settings: CacheSettings) -> CacheAside:
+        """Reads through the cache; past it while Redis is away."""
+        shared = RedisCache(lambda: self._redis.client, self.settings.topic_prefix + settings.namespace)
+        self._cache = GuardedCache(shared, self.telemetry.metrics, settings)
+        return CacheAside(self._cache, self.telemetry.metrics, settings)
 
     def required_topics(self) -> Collection[str]:
         """The command topics of the contexts that the API speaks to."""
@@ -180,6 +191,7 @@ class GatewayWorker(ConnectedWorker):
         await self._outcomes.close()
         for versions in self._versions.values():
             await versions.close()
+        await self._cache.close()
         await self._redis.close()
 
 

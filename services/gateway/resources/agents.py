@@ -20,7 +20,7 @@ from contracts.agents.commands import (
 )
 from contracts.agents.values import AgentKind, CapabilityName
 from infra.identity.base import Permission, Principal
-from projections.agents.queries import FindAgents, GetAgent, ShownAgent, find_agent, find_agents
+from projections.agents.queries import FindAgents, GetAgent, ShownAgent, find_agent
 from services.gateway.bodies import command_value, read_object, read_object_if_any
 from services.gateway.calls import principal_of
 from services.gateway.cursors import after_of, cursor_of
@@ -38,7 +38,7 @@ from services.gateway.resources.agent_representation import (
     represent,
     represent_v1,
 )
-from services.gateway.resources.base import Asked, Kind, Listed, Resource
+from services.gateway.resources.base import Asked, Kind, Listed, Resource, is_fresh
 from services.gateway.versions import superseded
 
 CREATED_FIELDS = frozenset({"name", "kind", "capabilities", "limit", "metadata"})
@@ -70,6 +70,10 @@ class AgentRoutes(Resource[ShownAgent]):
     async def find(self, principal: Principal, id_: str) -> ShownAgent | None:
         """The row, terminated or not."""
         return await find_agent(self.reads(principal), GetAgent(tenant_id=principal.tenant_id, agent_id=id_))
+
+    async def found(self, principal: Principal, id_: str) -> ShownAgent | None:
+        """The same, from the cache (CAC-04)."""
+        return await self.parts.cached.agent(GetAgent(tenant_id=principal.tenant_id, agent_id=id_))
 
     def add_all(self, router: APIRouter) -> None:
         """The routes below one agent."""
@@ -171,7 +175,7 @@ class AgentV1Routes(AgentRoutes):
             offset=offset,
             after=after_of(cursor),
         )
-        found = await find_agents(self.reads(principal), wanted)
+        found = await self.parts.cached.agents(wanted, fresh=is_fresh(request))
         headers = dict(self._superseded(""))
         if len(found) > limit:
             headers["X-Next-Cursor"] = cursor_of((found[limit - 1].created_at, found[limit - 1].agent_id))
@@ -226,6 +230,6 @@ class AgentV2Routes(AgentRoutes):
             limit=limit + 1,
             after=asked.after,
         )
-        found = await find_agents(self.reads(principal), wanted)
+        found = await self.parts.cached.agents(wanted, fresh=is_fresh(request))
         filters = {"status": status, "capability": capability, "kind": kind}
         return self.listed(request, found, asked, filters, AgentPage, "created_at")

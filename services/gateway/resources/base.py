@@ -16,6 +16,7 @@ from contracts.message import Command
 from infra.identity.base import Permission, Principal
 from infra.postgres.base import QueryPort, TenantReads
 from services.gateway.access import Access
+from services.gateway.cached_reads import CachedReads
 from services.gateway.calls import call_of, principal_of
 from services.gateway.cursors import After, after_of, cursor_of
 from services.gateway.errors import not_found
@@ -25,6 +26,11 @@ from services.gateway.orders import Ids, Order, Orders, Settled, ids_of, preferr
 from services.gateway.parameters import DEFAULT_PAGE, NEWEST, OLDEST
 from services.gateway.settings import GatewaySettings
 from services.gateway.versions import check_version
+
+
+def is_fresh(request: Request) -> bool:
+    """Whether the answer must come from the read model: the caller names a position that it is to show."""
+    return "min_position" in request.query_params
 
 
 class Shown(Protocol):
@@ -47,6 +53,7 @@ class Parts:
     access: Access
     reads: TenantReads
     orders: Orders
+    cached: CachedReads
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,10 @@ class Resource(Routes, Generic[V]):
     async def find(self, principal: Principal, id_: str) -> V | None:
         """The row with this id, or None when the caller's tenant has none."""
 
+    async def found(self, principal: Principal, id_: str) -> V | None:
+        """The same, from the cache where the kind is cached: it may be a little older than the row."""
+        return await self.find(principal, id_)
+
     @abstractmethod
     def represent(self, view: V, principal: Principal) -> Linked:
         """The thing as this caller reads it."""
@@ -164,10 +175,10 @@ class Resource(Routes, Generic[V]):
 
     # --- reads --------------------------------------------------------------------------------------------------------
 
-    async def visible(self, request: Request, id_: str) -> V:
-        """The thing, where this caller may see it; else 404, which tells nobody whether there is one."""
+    async def visible(self, request: Request, id_: str, *, fresh: bool = False) -> V:
+        """The thing, where this caller may see it; else 404, which tells nobody whether there is one. `fresh`: past the cache."""
         principal = principal_of(request.scope)
-        view = await self.find(principal, id_)
+        view = await (self.find if fresh or is_fresh(request) else self.found)(principal, id_)
         if view is None or self.gone(view) or not self.check_visible(request, principal, view):
             raise not_found(self.kind.name, id_)
         return view
@@ -248,9 +259,10 @@ class Resource(Routes, Generic[V]):
         if settled.outcome is None or not settled.shown:
             retry = {"Retry-After": str(self.parts.settings.retry_after_seconds)}
             return json_answer(self._accepted(order), 202, headers | location | retry)
+        await self.parts.cached.forget(order.context, principal_of(request.scope).tenant_id, order.aggregate_id)
         if asked.status == 204:
             return Response(status_code=204, headers=headers)
-        view = await self.visible(request, order.aggregate_id)
+        view = await self.visible(request, order.aggregate_id, fresh=True)
         return self.shown(request, view, asked.status, headers | (location if asked.status == 201 else {}))
 
     def _accepted(self, order: Order) -> bytes:

@@ -18,7 +18,7 @@ from contracts.message import Event
 from contracts.tasks.events import TaskCancelled, TaskStarted
 from infra.cache import keys
 from infra.cache.globs import escaped, matches
-from infra.cache.invalidation import NOTHING, Invalidation, invalidation_of, invalidation_of_all
+from infra.cache.invalidation import NOTHING, Invalidation, of_command, of_events, of_everything
 from infra.errors import DataError
 
 TENANT = "test-tenant"
@@ -112,22 +112,17 @@ def recorded(context: str, aggregate_id: str, event: Event | None = None, tenant
     return RecordedEvent(metadata, event.to_json() if event else b"{}", 1, 1, context)
 
 
-@pytest.mark.parametrize(
-    ("context", "key", "lists"),
-    [
-        ("agents", "agent:test-tenant:x", ["agents"]),
-        ("customers", "customer:test-tenant:x", ["customers"]),
-        ("messages", "message:test-tenant:x", ["messages"]),
-        ("requests", "request:test-tenant:x", ["requests", "approvals", "timeline", "analytics"]),
-    ],
-)
-def test_an_event_takes_its_thing_and_the_lists_that_show_it(context: str, key: str, lists: list[str]) -> None:
-    going = invalidation_of(recorded(context, "x"))
-    assert going == Invalidation(frozenset({key}), frozenset(f"list:test-tenant:{name}:*" for name in lists))
+@pytest.mark.parametrize(("model", "key"), [("agents", "agent:test-tenant:x"), ("customers", "customer:test-tenant:x")])
+def test_an_event_takes_its_thing_and_the_lists_that_show_it(model: str, key: str) -> None:
+    going = Invalidation(frozenset({key}), frozenset({f"list:test-tenant:{model}:*"}))
+    assert of_events(model, [recorded(model, "x")]) == going
+    assert of_command(model, TENANT, "x") == going
 
 
 def test_a_changed_tenant_takes_everything_of_the_tenant() -> None:
-    assert invalidation_of(recorded("tenants", TENANT)) == Invalidation(frozenset(), frozenset({"*:test-tenant:*"}))
+    going = Invalidation(frozenset(), frozenset({"*:test-tenant:*"}))
+    assert of_events("tenants", [recorded("tenants", TENANT)]) == going
+    assert of_command("tenants", TENANT, TENANT) == going
 
 
 def started(agent_id: str) -> TaskStarted:
@@ -149,26 +144,35 @@ def cancelled() -> TaskCancelled:
     return TaskCancelled(**{**fields, "agent_id": None}, reason="called off", cancelled_at=datetime(2026, 1, 2, tzinfo=UTC))
 
 
-def test_a_task_takes_the_agent_that_has_it() -> None:
-    going = invalidation_of(recorded("tasks", "task-1", started("a-1")))
-    assert going.keys == {"task:test-tenant:task-1", "agent:test-tenant:a-1"}
-    assert going.patterns == {f"list:test-tenant:{name}:*" for name in ("tasks", "agents", "timeline", "analytics")}
-    assert invalidation_of(recorded("tasks", "task-1", cancelled())).keys == {"task:test-tenant:task-1"}
+@pytest.mark.parametrize("tenant", [TENANT, ""])
+def test_a_task_takes_the_agent_that_has_it(tenant: str) -> None:
+    """Also where the metadata does not tell the tenant."""
+    going = of_events("tasks", [recorded("tasks", "task-1", started("a-1"), tenant)])
+    assert going == Invalidation(frozenset({"agent:test-tenant:a-1"}), frozenset({"list:test-tenant:agents:*"}))
+    assert of_events("tasks", [recorded("tasks", "task-1", cancelled())]) == NOTHING
+    assert of_command("tasks", TENANT, "task-1") == Invalidation(patterns=frozenset({"agent:test-tenant:*", "list:test-tenant:agents:*"}))
 
 
-def test_an_event_without_a_tenant_in_its_metadata_tells_it_itself() -> None:
-    assert invalidation_of(recorded("tasks", "task-1", started("a-1"), tenant="")).keys == {
-        "task:test-tenant:task-1",
-        "agent:test-tenant:a-1",
-    }
-
-
-def test_a_context_of_which_nothing_is_cached_takes_nothing() -> None:
-    assert invalidation_of(recorded("secrets", "x")) == NOTHING
+@pytest.mark.parametrize("model", ["requests", "approvals", "timeline", "deadlines", "unheard-of"])
+def test_a_read_model_from_which_nothing_cached_is_fetched_takes_nothing(model: str) -> None:
+    assert of_events(model, [recorded("requests", "x")]) == of_everything(model) == of_command(model, TENANT, "x") == NOTHING
     assert not NOTHING
 
 
 def test_many_events_are_one_invalidation() -> None:
-    going = invalidation_of_all([recorded("agents", "a"), recorded("agents", "b"), recorded("agents", "a")])
+    going = of_events("agents", [recorded("agents", "a"), recorded("agents", "b"), recorded("agents", "a")])
     assert going == Invalidation(frozenset({"agent:test-tenant:a", "agent:test-tenant:b"}), frozenset({"list:test-tenant:agents:*"}))
-    assert invalidation_of_all([]) == NOTHING
+    assert of_events("agents", []) == NOTHING
+
+
+@pytest.mark.parametrize("model", ["agents", "customers", "tasks", "tenants"])
+def test_everything_of_a_read_model_holds_all_that_its_events_take_of_any_tenant(model: str) -> None:
+    everything = of_everything(model)
+    assert not everything.keys
+    for tenant in (TENANT, "acme.2"):
+        for key in (keys.agent_key(tenant, "x"), keys.customer_key(tenant, "x"), keys.tenant_config_key(tenant)):
+            concerned = key.startswith(model.replace("tasks", "agents")[:-1])
+            assert any(matches(pattern, key) for pattern in everything.patterns) is concerned
+        for name in ("agents", "customers"):
+            concerned = name == model.replace("tasks", "agents")
+            assert any(matches(pattern, keys.list_key(tenant, name, {"limit": 5})) for pattern in everything.patterns) is concerned

@@ -11,6 +11,9 @@ from typing import Any
 import httpx2
 
 from contracts.rejections import CommandRejected
+from infra.cache.cached import CacheAside
+from infra.cache.memory import InMemoryCache
+from infra.cache.settings import CacheSettings
 from infra.commands.base import OutgoingCommand
 from infra.event_store.base import Outcome, OutcomeKind, payload_hash
 from infra.identity.accounts_memory import InMemoryAccounts
@@ -20,9 +23,11 @@ from infra.identity.tokens import TokenIssuer
 from infra.rate_limit.base import Limit
 from infra.rate_limit.memory import InMemoryRateLimiter
 from infra.telemetry.context import bind
+from infra.telemetry.metrics import Metrics
 from projections.requests.queries import RequestView
 from services.gateway.access import Access, ApiKeys
 from services.gateway.app import build_app
+from services.gateway.cached_reads import CachedReads
 from services.gateway.edge import Edge
 from services.gateway.limits import RateLimits, TenantLimits
 from services.gateway.orders import Orders
@@ -232,7 +237,9 @@ class Arena:
         limits = RateLimits(InMemoryRateLimiter(clock=self.clock), tenant_limits)
         self.access = Access(ISSUER, ApiKeys(self.world.sign_in, self.settings.api_key_seconds), permits, limits)
         orders = Orders(self.published, self.recorded, dict.fromkeys(SHOWN_VERSIONS, self.recorded))
-        parts = Parts(self.settings, self.access, self.reads, orders)
+        # Keeps nothing, so that what a test puts into the rows is what the next call shows.
+        cached = CachedReads(CacheAside(InMemoryCache(max_entries=0), Metrics(), CacheSettings()), self.reads)
+        parts = Parts(self.settings, self.access, self.reads, orders, cached)
         self.routers = [routes(parts).router() for routes in ROUTES]
         token = TokenRoute(self.world.sign_in, ISSUER, limits).router()
         self.app: Edge = build_app([token, *self.routers], self.settings, self.counts, bind)
