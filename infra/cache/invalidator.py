@@ -78,16 +78,20 @@ class CacheInvalidator:
     async def _work(self) -> None:
         while True:
             await self._wake.wait()
-            await self._round()
-            await asyncio.sleep(self._gather_seconds)
+            if await self._round():
+                await asyncio.sleep(self._gather_seconds)
 
-    async def _round(self) -> None:
+    async def _round(self) -> bool:
+        """Drop what is noted; answers whether that was anything."""
         self._wake.clear()
         try:
-            await self._aside.invalidate(self._going())
+            going = self._going()
+            await self._aside.invalidate(going)
+            return bool(going)
         except Exception:  # a bug, or an event that cannot be read: whatever it concerned goes, the work goes on
             logger.exception("the cache of %s could not be invalidated event by event: all of it goes", self._read_model)
             self.everything()
+            return True
         except asyncio.CancelledError:
             self.everything()
             raise

@@ -34,7 +34,7 @@ class CacheSettings(BaseSettings):
     wait_seconds: float = Field(0.5, ge=0, le=60, description="How long a reader waits for another process before it fetches itself.")
     poll_seconds: float = Field(0.02, gt=0, le=10, description="How often it looks meanwhile.")
     gather_seconds: float = Field(
-        0.5, ge=0, le=60, description="After one round of invalidations the events of so long are gathered for the next one."
+        0.25, ge=0, le=60, description="After one round of invalidations the events of so long are gathered for the next one."
     )
 
 
