@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import orjson
 import uvicorn
@@ -16,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from infra.errors import ConfigurationError
 from infra.health.base import HealthStatus, SystemHealth
+from infra.runtime.connections import BoundedProtocol, ConnectionLimits, Refusal, plain_refusal
 
 JSON = {"content-type": "application/json", "cache-control": "no-store"}
 BACKLOG = 64
@@ -95,7 +98,11 @@ class HttpServer:
         backlog: int = BACKLOG,
         drain_seconds: float = 1.0,
         keep_alive_seconds: int = 5,
+        tls: ssl.SSLContext | None = None,
+        limits: ConnectionLimits | None = None,
+        refusal: Refusal = plain_refusal,
     ) -> None:
+        bounds = limits or ConnectionLimits()
         self._socket = _listen(host, port, what, variable, backlog)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
@@ -108,6 +115,9 @@ class HttpServer:
             date_header=True,
             proxy_headers=False,  # who calls is what the connection says
             ws="none",
+            http=cast(Any, partial(BoundedProtocol, bounds, refusal)),
+            h11_max_incomplete_event_size=bounds.header_bytes,
+            ssl_context_factory=None if tls is None else lambda *_: tls,
             timeout_keep_alive=keep_alive_seconds,
             timeout_graceful_shutdown=max(1, int(drain_seconds)),
         )

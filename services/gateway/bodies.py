@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import Any, TypeVar
 
 import pydantic
@@ -15,6 +17,8 @@ from services.gateway.errors import JSON, ApiError, broken_rule, of_schema
 from services.gateway.versions import vendor_type
 
 NOT_JSON = "The body is not JSON in UTF-8."
+MAX_DEPTH = 32
+_BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"?', re.DOTALL)
 M = TypeVar("M", bound=BaseModel)
 C = TypeVar("C", bound=Command)
 
@@ -37,9 +41,13 @@ async def read_object_if_any(request: Request) -> dict[str, Any]:
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
-    """The object that these bytes spell; what JSON readers differ about is refused: a key twice, NaN, bad UTF-8, a lone surrogate."""
+    """The object that these bytes spell; what JSON readers differ about is refused: a key twice, NaN, bad UTF-8, a lone surrogate, a
+    number that is too large for them, and what is nested too deep."""
     try:
-        found = json.loads(data.decode(), object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+        text = data.decode()
+        if _too_deep(text):
+            raise _not_json(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        found = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant, parse_float=_finite)
         json.dumps(found, ensure_ascii=False).encode()
     except _Repeated as error:
         raise _not_json(str(error)) from None
@@ -58,6 +66,28 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _Repeated("The body names a key twice.")
+    return found
+
+
+def _too_deep(text: str) -> bool:
+    """Whether brackets outside of strings stand deeper in one another than is read; asked before anything is built of the text."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in _BRACKET_OR_STRING.findall(text):
+        if bracket in "[{":
+            depth += 1
+        elif bracket in "]}":
+            depth -= 1
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError("a number that is too large")
     return found
 
 

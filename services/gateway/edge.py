@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from services.gateway import errors
 from services.gateway.calls import CALL, FIELDS, Call, Scope, call_of_scope, header
+from services.gateway.cors import cors
 from services.gateway.errors import ApiError
 from services.gateway.settings import GatewaySettings
 
@@ -23,6 +24,10 @@ Bind = Callable[..., AbstractContextManager[None]]
 
 METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"})
 UNKNOWN_ENDPOINT = "unknown"
+ANSWER = "agentmesh.answer"
+MAX_URL_BYTES = 8 * 1024
+NOT_HTTP = "The call is not HTTP/1.1 that can be read."
+_OF_CONNECTION = {408: "REQUEST_TIMEOUT", 431: "HEADERS_TOO_LARGE", 503: "SERVICE_UNAVAILABLE"}
 HTML_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -53,6 +58,7 @@ class Edge:
         self._observer = observer
         self._bind = bind
         self._in_flight = 0
+        self._answer: Application = cors(self._answered, settings)
         tls = (STRICT_TRANSPORT,) if settings.url.startswith("https://") else ()
         self._security = (*SECURITY_HEADERS, *tls)
 
@@ -64,43 +70,44 @@ class Edge:
         scope[CALL] = call
         fields: dict[str, str] = {}
         scope[FIELDS] = fields
-        answer = _Answer(send, call, self._security, fields)
+        scope[ANSWER] = answer = _Answer(send, call, self._security, fields)
         body = _Body(receive, self._settings.body_limit_bytes)
         self._in_flight += 1
         self._observer.began()
         began = time.perf_counter()
         try:
             with self._bind(correlation_id=call.correlation_id, traceparent=call.traceparent):
-                await self._answered(scope, body, answer)
+                await self._answer(scope, body, answer)
         finally:
             self._in_flight -= 1
             self._observer.ended(_method(call), _endpoint(scope), answer.status, time.perf_counter() - began)
 
-    async def _answered(self, scope: Scope, body: _Body, answer: _Answer) -> None:
-        """Let the application answer; where it does not, answer for it."""
+    async def _answered(self, scope: Scope, body: Any, send: Send) -> None:
+        """Let the application answer; where it does not, answer for it. What is sent goes through `send`, which may add fields."""
         settings = self._settings
         try:
+            check_header(scope, settings)
             if self._in_flight > settings.most_in_flight:
                 raise errors.unavailable(settings.retry_after_seconds)
             if body.announced_too_large(header(scope["headers"], b"content-length")):
                 raise too_large(settings.body_limit_bytes)
             async with asyncio.timeout(settings.request_timeout_seconds):
-                await self._app(scope, body, answer)
+                await self._app(scope, body, send)
         except ApiError as error:
-            await self._refuse(answer, error)
+            await self._refuse(scope, send, error)
         except TimeoutError:
-            await self._refuse(answer, _too_slow(body, settings))
+            await self._refuse(scope, send, _too_slow(body, settings))
         except Exception:
-            logger.exception("a call failed", extra={"http_request_id": answer.call.request_id})
-            await self._refuse(answer, errors.internal())
+            logger.exception("a call failed", extra={"http_request_id": scope[CALL].request_id})
+            await self._refuse(scope, send, errors.internal())
 
-    async def _refuse(self, answer: _Answer, error: ApiError) -> None:
-        if answer.status:  # the answer has begun; what is missing of it cannot be said any more
+    async def _refuse(self, scope: Scope, send: Send, error: ApiError) -> None:
+        if scope[ANSWER].status:  # the answer has begun; what is missing of it cannot be said any more
             return
-        body, headers = error_answer(error, answer.call, self._settings.url)
+        body, headers = error_answer(error, scope[CALL], self._settings.url)
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await answer({"type": "http.response.start", "status": error.status, "headers": raw})
-        await answer({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.start", "status": error.status, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
 
 
 def error_answer(error: ApiError, call: Call, base_url: str) -> tuple[bytes, dict[str, str]]:
@@ -110,6 +117,31 @@ def error_answer(error: ApiError, call: Call, base_url: str) -> tuple[bytes, dic
         error, url=call.url, accept=call.accept, base_url=base_url, request_id=call.request_id, trace_id=call.trace_id
     )
     return body, {"content-type": media_type, "content-length": str(len(body)), **error.headers}
+
+
+def check_header(scope: Scope, settings: GatewaySettings) -> None:
+    """Refuses, with 414 or 431, a URL or a header that is larger than the limits."""
+    if len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b"")) > MAX_URL_BYTES:
+        raise ApiError("URI_TOO_LONG", f"The URL has more than {MAX_URL_BYTES} bytes.", details={"limit_bytes": MAX_URL_BYTES})
+    headers = scope["headers"]
+    if len(headers) > settings.most_headers:
+        message = f"The header has more than {settings.most_headers} fields."
+        raise ApiError("HEADERS_TOO_LARGE", message, details={"limit_fields": settings.most_headers})
+    if sum(len(name) + len(value) for name, value in headers) > settings.header_limit_bytes:
+        message = f"The header has more than {settings.header_limit_bytes} bytes."
+        raise ApiError("HEADERS_TOO_LARGE", message, details={"limit_bytes": settings.header_limit_bytes})
+
+
+def raw_refusal(status: int, settings: GatewaySettings) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Header fields and body of a refusal on a connection that never became a call."""
+    code = _OF_CONNECTION.get(status, "VALIDATION_ERROR")
+    told = NOT_HTTP if code == "VALIDATION_ERROR" else errors.KINDS[code].title + "."
+    retry = {"Retry-After": str(settings.retry_after_seconds)} if status == 503 else {}
+    call = call_of_scope({"method": "", "path": "", "headers": []}, settings.url)
+    body, headers = error_answer(ApiError(code, told, status=status, headers=retry), call, settings.url)
+    ids = {"X-Correlation-ID": call.correlation_id, "X-Request-ID": call.request_id}
+    fields = [(name.encode(), value.encode("latin-1")) for name, value in (headers | ids).items() if name != "content-length"]
+    return [*fields, *SECURITY_HEADERS], body
 
 
 def too_large(limit: int) -> ApiError:

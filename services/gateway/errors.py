@@ -37,9 +37,11 @@ KINDS: Mapping[str, Kind] = {
     "NOT_ACCEPTABLE": Kind(406, "There is no such version"),
     "REQUEST_TIMEOUT": Kind(408, "The body did not come in time"),
     "PAYLOAD_TOO_LARGE": Kind(413, "The body is too large"),
+    "URI_TOO_LONG": Kind(414, "The URL is too long"),
     "TOO_LARGE": Kind(413, "The command is too large"),
     "UNSUPPORTED_MEDIA_TYPE": Kind(415, "The body is not JSON"),
     "RATE_LIMITED": Kind(429, "Too many calls"),
+    "HEADERS_TOO_LARGE": Kind(431, "The header is too large"),
     "INTERNAL_ERROR": Kind(500, "Internal server error"),
     "SERVICE_UNAVAILABLE": Kind(503, "Try again later"),
 }

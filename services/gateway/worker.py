@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -35,8 +36,10 @@ from infra.rate_limit.settings import RateLimitSettings
 from infra.redis.pool import RedisPool
 from infra.redis.settings import RedisPoolSettings
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
+from infra.runtime.connections import ConnectionLimits
 from infra.runtime.http import HttpServer
 from infra.runtime.http import build_app as health_app
+from infra.runtime.tls import server_context
 from infra.settings import MeshSettings
 from infra.telemetry.context import bind
 from infra.telemetry.metrics import Metrics
@@ -50,6 +53,7 @@ from projections.tenants.queries import tenant_versions
 from services.gateway.access import Access, ApiKeys
 from services.gateway.app import build_app
 from services.gateway.cached_reads import CachedReads
+from services.gateway.edge import raw_refusal
 from services.gateway.limits import RateLimits, TenantLimits
 from services.gateway.orders import Orders
 from services.gateway.resources.agents import AgentV1Routes, AgentV2Routes
@@ -108,6 +112,7 @@ class GatewayWorker(ConnectedWorker):
         quick = {"pool_acquire_timeout_seconds": min(settings.pool_acquire_timeout_seconds, ACQUIRE_SECONDS)}
         super().__init__("gateway", CONTEXTS, settings.model_copy(update=quick), telemetry)
         self._own = own
+        self._tls = tls_of(own)
         self._publisher = KafkaCommandPublisher(
             PagePublisher(settings, settings.kafka_bootstrap, "agentmesh-gateway"),
             topic_prefix=settings.topic_prefix,
@@ -168,6 +173,9 @@ class GatewayWorker(ConnectedWorker):
             backlog=BACKLOG,
             drain_seconds=self.settings.grace_seconds * DRAIN_SHARE,
             keep_alive_seconds=KEEP_ALIVE_SECONDS,
+            tls=self._tls,
+            limits=ConnectionLimits(self._own.most_connections, self._own.header_limit_bytes, self._own.header_timeout_seconds),
+            refusal=partial(raw_refusal, settings=self._own),
         )
         await self._server.start()
         logger.info("the API is served", extra={"url": self._own.url, "port": self._server.port})
@@ -193,6 +201,17 @@ class GatewayWorker(ConnectedWorker):
             await versions.close()
         await self._cache.close()
         await self._redis.close()
+
+
+def tls_of(own: GatewaySettings) -> ssl.SSLContext | None:
+    """How connections are encrypted, or None where they are not. Raises ConfigurationError that names the setting."""
+    if own.tls_certificate_file is None or own.tls_key_file is None:
+        return None
+    names = {
+        "certificate_setting": "AGENTMESH_GATEWAY_TLS_CERTIFICATE_FILE",
+        "key_setting": "AGENTMESH_GATEWAY_TLS_KEY_FILE",
+    }
+    return server_context(own.tls_certificate_file, own.tls_key_file, **names)
 
 
 def loaded(kind: type[S]) -> S:

@@ -38,6 +38,12 @@ def test_links_begin_with_host_and_port_where_no_url_is_set(host: str, url: str)
         ({"BASE_URL": "ftp://hunter2"}, "AGENTMESH_GATEWAY_BASE_URL"),
         ({"BASE_URL": "https://me:hunter2@mesh.example"}, "without user"),
         ({"REQUEST_TIMEOUT_SECONDS": "10"}, "AGENTMESH_GATEWAY_REQUEST_TIMEOUT_SECONDS must be above"),
+        ({"CORS_ORIGINS": "*", "CORS_CREDENTIALS": "true"}, "AGENTMESH_GATEWAY_CORS_ORIGINS must name each origin"),
+        ({"CORS_ORIGINS": "https://hunter2.example/path"}, "AGENTMESH_GATEWAY_CORS_ORIGINS"),
+        ({"CORS_ORIGINS": "https://*.example"}, "AGENTMESH_GATEWAY_CORS_ORIGINS"),
+        ({"CORS_ORIGINS": "null"}, "AGENTMESH_GATEWAY_CORS_ORIGINS"),
+        ({"CORS_ORIGINS": "https://Desk.example"}, "host in small letters"),
+        ({"TLS_KEY_FILE": "/hunter2.pem"}, "AGENTMESH_GATEWAY_TLS_KEY_FILE must be set together"),
         ({"BODY_LIMIT_BYTES": "99999999"}, "AGENTMESH_GATEWAY_BODY_LIMIT_BYTES"),
     ],
 )
