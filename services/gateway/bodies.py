@@ -17,7 +17,7 @@ from services.gateway.errors import JSON, ApiError, broken_rule, of_schema
 from services.gateway.versions import vendor_type
 
 NOT_JSON = "The body is not JSON in UTF-8."
-MAX_DEPTH = 32
+MAX_DEPTH = 200
 _BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"?', re.DOTALL)
 M = TypeVar("M", bound=BaseModel)
 C = TypeVar("C", bound=Command)
