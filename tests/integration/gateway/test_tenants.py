@@ -1,4 +1,4 @@
-"""No caller of one tenant reads or changes anything of another: every route of the gateway, with every role, against real rows."""
+"""Tenants and customers kept apart, in what `test_tenant_matrix.py` does not try: cursors, customers of one tenant, keys, queries."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from fastapi.routing import APIRoute
 
 from infra.identity.base import Permission
-from infra.identity.permissions import ROLES, permits
+from infra.identity.permissions import permits
 from infra.postgres.base import QueryPort
 from projections.listing import Listing, Slice
 from services.gateway.access import requirement_of
-from tests.integration.gateway.conftest import AT_ONCE, LIST, OTHERS, OWN, PATIENT, Caller, body
+from tests.integration.gateway.conftest import LIST, OTHERS, PATIENT, Caller, body
 from tests.mesh import TENANT, Mesh
 from tests.unit.services.gateway.arena import Arena, principal
 
@@ -46,45 +46,11 @@ async def everything(mesh: Mesh) -> list[Any]:
     return [list(map(tuple, events)), list(map(tuple, await mesh.rows("SELECT count(*) FROM requests.inbox")))]
 
 
-async def test_no_route_lets_any_role_of_another_tenant_at_a_request(mesh: Mesh, call: Caller, capsys: pytest.CaptureFixture[str]) -> None:
-    secret = "the invoice of the other tenant"
-    theirs = [await call.created(tenant="other", message=secret, customer_id=customer) for customer in (OWN, OTHERS)]
-    mine = await call.created()
-    before = await everything(mesh)
-    tried = 0
-    for method, path, permission in routes():
-        if "{request_id}" not in path:
-            continue
-        for role in (*ROLES, "root"):
-            for request_id in (*theirs, "req-of-nobody"):
-                more = {"json": BODIES[method, path]} if (method, path) in BODIES else {}
-                answers = [
-                    await call(method, path.format(request_id=request_id), role, headers=headers, **more)
-                    for headers in (AT_ONCE, {**PATIENT, "X-Tenant-ID": "other"})
-                ]
-                may = permits(principal(role), permission)
-                assert {answer.status_code for answer in answers} == {404 if may else 403}, (
-                    method,
-                    path,
-                    role,
-                    request_id,
-                    answers[0].text,
-                )
-                assert not any(secret in answer.text for answer in answers)
-                tried += len(answers)
-    # What is not there and what is another's cannot be told apart, but for the id itself.
-    told = [json.loads((await call("GET", f"{LIST}/{each}")).text.replace(each, "ID")) for each in (theirs[0], "req-of-nobody")]
+async def test_what_is_not_there_and_what_is_anothers_cannot_be_told_apart(call: Caller) -> None:
+    """But for the id itself."""
+    theirs = await call.created(tenant="other")
+    told = [json.loads((await call("GET", f"{LIST}/{each}")).text.replace(each, "ID")) for each in (theirs, "req-of-nobody")]
     assert [{**each, "timestamp": ""} for each in told] == [{**told[0], "timestamp": ""}] * 2
-    for role in ROLES:
-        for query in ("", "?limit=200", "?tenant_id=other", f"?customer_id={OWN}", f"?customer_id={OTHERS}", "?status=pending"):
-            answer = await call("GET", f"{LIST}{query}", role)
-            listed = {item["request_id"] for item in answer.json()["items"]}
-            assert listed <= {mine}, (role, query)
-            assert secret not in answer.text
-            tried += 1
-    assert await everything(mesh) == before
-    with capsys.disabled():
-        print(f"\ntenants: {tried} calls over {len(routes())} routes and {len(ROLES) + 1} roles, leaks 0")
 
 
 async def test_a_cursor_of_another_tenant_leads_to_ones_own_rows_only(call: Caller) -> None:
