@@ -10,10 +10,13 @@ from typing import Any
 
 from contracts.partitioning import partition_for
 from contracts.topics import events_topic
+from infra.cache.once import drop_cached
+from infra.errors import MeshError
 from infra.postgres.pool import Database
 from infra.postgres.sql_files import read_sql
 from infra.read_models.base import ReadModel
 from infra.read_models.rebuild import Rebuild, RebuildDiffers, RebuildReport
+from infra.settings import MeshSettings
 from projections.catalogue import read_model, read_models
 from services.cli.errors import NotFound, Refused
 from services.cli.mesh import Mesh, open_mesh
@@ -124,7 +127,16 @@ async def rebuild(name: str, accept_differences: bool, output: Output) -> None:
                 report = await work.run(progress, accept_differences=accept_differences)
             except RebuildDiffers as error:
                 raise Refused(str(error)) from None
+        await _drop_cached(model, mesh.settings)
     _print_report(report, accept_differences, output)
+
+
+async def _drop_cached(model: ReadModel, settings: MeshSettings) -> None:
+    """What the cache has of the rows before goes."""
+    try:
+        await drop_cached(model.name, settings)
+    except MeshError as error:
+        tell(f"the cache may show what was before until its entries end, after an hour at most: {error}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from redis import Redis
 
 from infra.settings import MeshSettings
 from projections.requests.projection import REQUESTS
@@ -23,6 +24,22 @@ def test_migrate_says_what_it_did_and_can_be_repeated(bare_cli: Cli) -> None:
     assert len(first["topics"]) >= 5
     assert (again.code, again.out.splitlines()[0]) == (0, "schema: up to date")
     assert "0 created" in again.out
+
+
+def test_what_the_cache_has_of_a_read_model_goes_when_that_is_rebuilt(
+    cli: Cli, mesh_settings: MeshSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = f"{mesh_settings.topic_prefix}agentmesh:cache:"
+    mine, others = f"{prefix}customer:test-tenant:cust-0042", f"{prefix}agent:test-tenant:a"
+    with Redis.from_url(mesh_settings.redis_dsn) as redis:
+        for key in (mine, others):
+            redis.set(key, "{}", ex=60)
+        assert cli("projections", "rebuild", "customers").code == 0
+        assert (redis.exists(mine), redis.exists(others)) == (0, 1)
+        redis.delete(others)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    away = cli("projections", "rebuild", "customers")
+    assert (away.code, "the cache may show what was before" in away.err) == (0, True)
 
 
 def test_a_read_model_is_rebuilt_and_a_difference_is_refused(working: None, cli: Cli, mesh_settings: MeshSettings) -> None:

@@ -143,6 +143,17 @@ async def test_a_change_that_no_gateway_knows_of_is_dropped_by_its_event(mesh: M
         await shows(call, wanted, "the change")
 
 
+async def test_a_read_that_names_a_position_goes_past_the_cache(mesh: Mesh, call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProjectionWorker, "saved", lambda self, events: None)  # so that the cache is old for as long as the test takes
+    await asyncio.gather(tier(call), listed_tiers(call))
+    await change_by_topic(mesh, "premium")
+    position = await mesh.store_of("customers").head()
+    fresh = f"min_position=customers:{position}"
+    assert (await tier(call), await listed_tiers(call)) == ("standard", ["standard"])
+    assert (await call("GET", f"{PATH}/{OWN}?{fresh}")).json()["tier"] == "premium"
+    assert [each["tier"] for each in (await call("GET", f"{PATH}?{fresh}")).json()["items"]] == ["premium"]
+
+
 async def test_reads_that_change_nothing_are_one_query(mesh: Mesh, call: Caller, redis: Redis) -> None:
     assert [await tier(call) for _ in range(10)] == ["standard"] * 10
     assert counted(mesh, "misses", "customer") == 1
