@@ -18,6 +18,7 @@ from services.gateway.calls import PRINCIPAL, call_of
 from services.gateway.errors import ApiError
 from services.gateway.kept import Kept
 from services.gateway.limits import RateLimits
+from services.gateway.versions import check_version
 
 SCHEME = "Bearer"
 KEY_SCHEME = "ApiKey"
@@ -110,11 +111,13 @@ class Requirement:
     permission: Permission
 
     async def check(self, request: Request) -> None:
-        """Sign the caller in and put the principal into the scope. Raises ApiError: 401 for who is not known, 403 for who may not, 429."""
+        """Sign the caller in and put the principal into the scope. Raises ApiError: 401 for who is not known, 403 for who may not, 429,
+        and 406 for a version that the path is not of."""
         principal = await self.access.signed_in(request)
         request.scope[PRINCIPAL] = principal
         if not self.access.may(principal, self.permission):
             raise forbidden(request, principal, self.permission)
+        await check_version(request)
 
 
 def forbidden(request: Request, principal: Principal, permission: Permission, message: str = "") -> ApiError:

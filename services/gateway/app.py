@@ -53,7 +53,7 @@ def build_app(
         check_routes(router.routes, OPEN_PATHS)
     check_routes(app.routes, OPEN_PATHS)
     for router in routers:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     _Handlers(settings, routes).add_to(app)
     _describe(app, routes, settings)

@@ -12,7 +12,8 @@ from fastapi import Request
 from services.gateway.calls import call_of
 from services.gateway.errors import ApiError
 
-VENDOR_TYPE = "application/vnd.agentmesh.v1+json"
+VENDOR = "application/vnd.agentmesh."
+VENDOR_TYPE = VENDOR + "v1+json"
 _VENDOR = re.compile(r"application/vnd\.agentmesh\.[^;,\s]*")
 _PATH_VERSION = re.compile(r"/api/(v[1-9][0-9]?)/")
 _ANY = ("*/*", "application/*", "application/json", "application/problem+json")
@@ -25,9 +26,11 @@ def vendor_type(path: str) -> str:
 
 
 async def check_version(request: Request) -> None:
-    """Refuses a call that accepts nothing but versions that its path is not of."""
+    """Refuses a call that accepts nothing but versions that its path is not of. Raises ApiError, 406."""
     accept = call_of(request.scope).accept.lower()
-    known = vendor_type(request.url.path)
+    if VENDOR not in accept:
+        return
+    known = vendor_type(request.scope["path"])
     kinds = [part.split(";")[0].strip() for part in accept.split(",")]
     if any(_VENDOR.fullmatch(kind) for kind in kinds) and not any(kind in (*_ANY, known) for kind in kinds):
         raise ApiError("NOT_ACCEPTABLE", f"Versions of this path: {known}.", details={"versions": [known]})

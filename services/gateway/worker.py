@@ -23,6 +23,7 @@ from infra.health.cached import SharedHealth
 from infra.identity.accounts_postgres import PostgresAccounts
 from infra.identity.passwords import SecretHasher
 from infra.identity.permissions import permits
+from infra.identity.remembered import RememberedTokens
 from infra.identity.settings import load_token_settings, token_issuer
 from infra.identity.sign_in import SignIn
 from infra.kafka.producer import PagePublisher
@@ -126,7 +127,7 @@ class GatewayWorker(ConnectedWorker):
         tokens = token_issuer(load_token_settings())
         sign_in = SignIn(PostgresAccounts(self.database), SecretHasher(), telemetry.metrics)
         limits = self._limits(loaded(RateLimitSettings), self._reads)
-        self._access = Access(tokens, ApiKeys(sign_in, own.api_key_seconds), permits, limits)
+        self._access = Access(RememberedTokens(tokens), ApiKeys(sign_in, own.api_key_seconds), permits, limits)
         orders = Orders(self._publisher, self._outcomes, self._versions)
         parts = Parts(own, self._access, self._reads, orders, CachedReads(self._cache_aside(load_cache_settings()), self._reads))
         health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)

@@ -25,7 +25,6 @@ from services.gateway.openapi import Operation
 from services.gateway.orders import Ids, Order, Orders, Settled, ids_of, preferred_wait
 from services.gateway.parameters import DEFAULT_PAGE, NEWEST, OLDEST
 from services.gateway.settings import GatewaySettings
-from services.gateway.versions import check_version
 
 
 def is_fresh(request: Request) -> bool:
@@ -124,7 +123,7 @@ class Routes(ABC):
             responses=said.responses,
             openapi_extra=said.extra,
             include_in_schema=told,
-            dependencies=[Depends(self.parts.access.requires(permission).check), Depends(check_version)],
+            dependencies=[Depends(self.parts.access.requires(permission).check)],
         )
 
     def reads(self, principal: Principal) -> QueryPort:
