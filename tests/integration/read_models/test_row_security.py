@@ -202,6 +202,18 @@ async def test_the_adapters_transactions_are_read_only(reads: PostgresTenantRead
         await reads.of("acme").fetch(b"CREATE TEMP TABLE mine AS SELECT 1", {})
 
 
+def test_the_policy_is_asked_once_a_statement_and_leaves_the_indexes(session: psycopg.Connection[Any]) -> None:
+    session.execute("SET enable_seqscan = off")  # a table of two rows would be read whole
+    session.execute("SET plan_cache_mode = force_generic_plan")
+    page = (
+        "EXPLAIN SELECT request_id FROM read_requests.requests WHERE tenant_id = %s AND (created_at, request_id) < (%s::timestamptz, %s) "
+        "ORDER BY created_at DESC, request_id DESC LIMIT 20"
+    )
+    plan = "\n".join(row[0] for row in session.execute(page, ("acme", "2026-01-01", "req-1")).fetchall())
+    assert "One-Time Filter: (current_setting('agentmesh.tenant_id'::text, true) = 'acme'::text)" in plan
+    assert "Index Cond: ((tenant_id = 'acme'::text) AND (created_at <=" in plan
+
+
 def test_a_login_of_its_own_can_be_nobody_else(planted: str, new_login: Any) -> None:
     with psycopg.connect(planted) as owner:
         (name,) = owner.execute("SELECT current_user").fetchone() or ("",)
