@@ -5,9 +5,9 @@ Nothing is handled here: `requeue` marks records, and a worker of the context (o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from infra.event_store.base import DeadLetter
 
@@ -79,4 +79,41 @@ class DeadLetters(ParkedRecords, Protocol):
 
     async def discard(self, position: int, who: str, why: str) -> bool:
         """Give a waiting record up: its command gets the rejection DISCARDED, in one transaction. False when it does not wait."""
+        ...
+
+
+class LetterDetail(NamedTuple):
+    """A dead letter with its record, readable: JSON where the value is JSON, else text with escapes."""
+
+    item: ParkedItem
+    command_id: str | None
+    marked_by: str | None
+    marked_reason: str | None
+    record: str
+    """topic/partition/offset"""
+    key: Any
+    headers: Mapping[str, Any]
+    value: Any
+
+
+class TenantDeadLetters(ParkedRecords, Protocol):
+    """The parked commands of one tenant in one context: those whose record names the tenant, about an aggregate that is not another's.
+
+    A record that nobody can read tells no tenant: it is in no tenant's letters.
+    """
+
+    async def detail(self, position: int) -> LetterDetail | None:
+        """The whole record with its error, whatever became of it."""
+        ...
+
+    async def discard(self, position: int, who: str, why: str) -> bool:
+        """See DeadLetters.discard."""
+        ...
+
+
+class LettersOfTenants(Protocol):
+    """Hands out the dead letters of a tenant in a context."""
+
+    def of(self, tenant_id: str, context: str) -> TenantDeadLetters:
+        """Those of this tenant only."""
         ...

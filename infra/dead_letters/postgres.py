@@ -49,7 +49,7 @@ class PostgresDeadLetters:
             statuses=wanted.statuses,
             limit=limit,
         )
-        return [_item(self.context, letter) for letter in letters]
+        return [parked_item(self.context, letter) for letter in letters]
 
     async def end(self) -> int:
         """See the port."""
@@ -102,7 +102,7 @@ def _incoming(letter: DeadLetter, command_id: str, context: str) -> Incoming:
     return Incoming(letter.record, metadata, aggregate_id, UNKNOWN, b"", None)
 
 
-def _item(context: str, letter: DeadLetter) -> ParkedItem:
+def parked_item(context: str, letter: DeadLetter) -> ParkedItem:
     return ParkedItem(
         context,
         letter.position,

@@ -10,6 +10,7 @@ from typing import Any
 from contracts.topics import CONTEXTS
 from infra.dead_letters.base import STATUSES, ParkedFilter, ParkedItem, ParkedRecords
 from infra.dead_letters.postgres import PostgresDeadLetters, PostgresParkedEvents
+from infra.dead_letters.readable import readable
 from infra.dead_letters.redrive import Survey, bounded, requeue, survey
 from infra.event_store.base import DeadLetter
 from projections.catalogue import read_model
@@ -131,18 +132,6 @@ def letter_facts(context: str, letter: DeadLetter) -> dict[str, Any]:
         "value": readable(record.value),
         "stack": letter.stack,
     }
-
-
-def readable(value: bytes | None, *, text: bool = False) -> Any:
-    """JSON where the bytes are JSON (unless `text`), else their text, with escapes for what is none."""
-    if value is None:
-        return None
-    if not text:
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            pass
-    return value.decode("utf-8", "backslashreplace")
 
 
 # -- requeue -----------------------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ SENT = (
 )
 """The header fields of a call that a page may set."""
 SHOWN = (
+    "AgentMesh-Position",
+    "AgentMesh-Stale",
     "Deprecation",
     "ETag",
     "Link",
@@ -35,6 +37,7 @@ SHOWN = (
     "Sunset",
     "WWW-Authenticate",
     "X-Correlation-ID",
+    "X-Next-Cursor",
     "X-Request-ID",
 )
 """The header fields of an answer that a page may read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from infra.identity.base import Principal
 from infra.outcomes.base import Outcomes, ShownVersions
 from services.gateway.calls import Call
 from services.gateway.errors import ApiError, broken_rule, internal, of_rejection
+from services.gateway.settings import GatewaySettings
 
 SOURCE = "/agentmesh/gateway"
 IDEMPOTENCY = uuid5(NAMESPACE_URL, "urn:agentmesh:idempotency-key")
@@ -74,6 +76,17 @@ def preferred_wait(prefer: str | None) -> int | None:
     """The seconds of `Prefer: wait=N` (RFC 7240), or None; what cannot be read is ignored, as the standard asks."""
     found = _WAIT.search(prefer or "")
     return None if found is None else int(found[1])
+
+
+def waiting_time(prefer: str | None, settings: GatewaySettings) -> float:
+    """For how many seconds a caller is made to wait at most: as it prefers, within the limit, else by default."""
+    wanted = preferred_wait(prefer)
+    return settings.wait_seconds if wanted is None else min(float(wanted), settings.longest_wait_seconds)
+
+
+def applied_preference(prefer: str | None, seconds: float) -> dict[str, str]:
+    """The header that confirms a preference, where there was one."""
+    return {} if preferred_wait(prefer) is None else {"Preference-Applied": f"wait={math.floor(seconds)}"}
 
 
 class Orders:

@@ -18,6 +18,7 @@ from infra.cache.guarded import GuardedCache
 from infra.cache.redis import RedisCache
 from infra.cache.settings import CacheSettings, load_cache_settings
 from infra.commands.kafka import KafkaCommandPublisher
+from infra.dead_letters.tenants import PostgresLettersOfTenants
 from infra.errors import ConfigurationError
 from infra.health.cached import SharedHealth
 from infra.identity.accounts_postgres import PostgresAccounts
@@ -28,6 +29,8 @@ from infra.identity.settings import load_token_settings, token_issuer
 from infra.identity.sign_in import SignIn
 from infra.kafka.producer import PagePublisher
 from infra.outcomes.waiting import StoreOutcomes, WatchedVersions
+from infra.positions.states import PostgresReadModelStates
+from infra.positions.watched import KafkaEnds, WatchedPositions
 from infra.postgres.base import QueryPort, TenantReads
 from infra.postgres.tenant_reads import PostgresTenantReads
 from infra.rate_limit.fallback import FallbackRateLimiter
@@ -58,9 +61,12 @@ from services.gateway.edge import raw_refusal
 from services.gateway.limits import RateLimits, TenantLimits
 from services.gateway.orders import Orders
 from services.gateway.resources.agents import AgentV1Routes, AgentV2Routes
+from services.gateway.resources.analytics import AnalyticsRoutes
 from services.gateway.resources.approvals import ApprovalRoutes
 from services.gateway.resources.base import Parts, Routes
 from services.gateway.resources.customers import CustomerRoutes
+from services.gateway.resources.dead_letters import DeadLetterRoutes
+from services.gateway.resources.projections import ProjectionRoutes
 from services.gateway.resources.requests import RequestRoutes
 from services.gateway.resources.tasks import TaskRoutes
 from services.gateway.resources.tenants import TenantRoutes
@@ -75,7 +81,18 @@ BACKLOG = 2_048
 # Longer than proxies and clients keep idle connections, so that a call does not meet one that is just being closed.
 KEEP_ALIVE_SECONDS = 75
 CONTEXTS = ("requests", "agents", "tasks", "customers", "tenants")
-ROUTES: Sequence[type[Routes]] = (RequestRoutes, ApprovalRoutes, AgentV1Routes, AgentV2Routes, TaskRoutes, CustomerRoutes, TenantRoutes)
+ROUTES: Sequence[type[Routes]] = (
+    RequestRoutes,
+    ApprovalRoutes,
+    AgentV1Routes,
+    AgentV2Routes,
+    TaskRoutes,
+    CustomerRoutes,
+    TenantRoutes,
+    AnalyticsRoutes,
+    DeadLetterRoutes,
+    ProjectionRoutes,
+)
 SHOWN_VERSIONS: Mapping[str, Callable[[QueryPort, Sequence[str]], Awaitable[Mapping[str, int]]]] = {
     "requests": request_versions,
     "approvals": approval_versions,
@@ -129,7 +146,12 @@ class GatewayWorker(ConnectedWorker):
         limits = self._limits(loaded(RateLimitSettings), self._reads)
         self._access = Access(RememberedTokens(tokens), ApiKeys(sign_in, own.api_key_seconds), permits, limits)
         orders = Orders(self._publisher, self._outcomes, self._versions)
-        parts = Parts(own, self._access, self._reads, orders, CachedReads(self._cache_aside(load_cache_settings()), self._reads))
+        self._ends = KafkaEnds(self.settings, "agentmesh-gateway-ends")
+        self._positions = WatchedPositions(self.database, self._ends, partitions=settings.partitions, topic_prefix=settings.topic_prefix)
+        states = PostgresReadModelStates(self.database, self._positions, settings.topic_prefix)
+        letters = PostgresLettersOfTenants(self.database)
+        cached = CachedReads(self._cache_aside(load_cache_settings()), self._reads)
+        parts = Parts(own, self._access, self._reads, orders, cached, self._positions, letters, states)
         health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)
         routers = [TokenRoute(sign_in, tokens, limits).router(), *(routes(parts).router() for routes in ROUTES)]
         self._app = build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health)
@@ -200,6 +222,8 @@ class GatewayWorker(ConnectedWorker):
         await self._outcomes.close()
         for versions in self._versions.values():
             await versions.close()
+        await self._positions.close()
+        await self._ends.close()
         await self._cache.close()
         await self._redis.close()
 

@@ -66,6 +66,7 @@ class AgentRoutes(Resource[ShownAgent]):
     """What both versions do alike; they differ in what they show."""
 
     operations: ClassVar[Operations]
+    read_models = ("agents", "tasks")
 
     async def find(self, principal: Principal, id_: str) -> ShownAgent | None:
         """The row, terminated or not."""
@@ -136,8 +137,8 @@ class AgentV1Routes(AgentRoutes):
         router = APIRouter(prefix=V1_PATH, tags=["agents"])
         add = partial(self.add, router)
         for path in ("/", ""):
-            add("POST", path, self.post, Permission.AGENT_CREATE, self.operations.create(), told=bool(path))
-            add("GET", path, self.list_page, Permission.AGENT_READ, self.operations.list_v1(), told=bool(path))
+            add("POST", path, self.post, Permission.AGENT_CREATE, self.operations.create(), shown=bool(path))
+            add("GET", path, self.list_page, Permission.AGENT_READ, self.operations.list_v1(), shown=bool(path))
         self.add_all(router)
         return router
 

@@ -72,6 +72,7 @@ class ApprovalRoutes(Resource[ApprovalView]):
     """The handlers. Who may decide in a case (four eyes, delegation, lists) is judged by the requests context, not here."""
 
     kind = KIND
+    read_models = (KIND.read_model,)
 
     def router(self) -> APIRouter:
         """The routes with their permissions."""

@@ -3,7 +3,6 @@ a command's outcome out; the resources beside this file fill in what differs."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +12,19 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from fastapi import APIRouter, Depends, Request, Response
 
 from contracts.message import Command
+from infra.dead_letters.base import LettersOfTenants
 from infra.identity.base import Permission, Principal
+from infra.positions.base import Positions, ReadModelStates
 from infra.postgres.base import QueryPort, TenantReads
 from services.gateway.access import Access
 from services.gateway.cached_reads import CachedReads
 from services.gateway.calls import call_of, principal_of
 from services.gateway.cursors import After, after_of, cursor_of
 from services.gateway.errors import not_found
+from services.gateway.freshness import HEADERS, Freshness, told
 from services.gateway.linked import Accepted, Link, Linked, May, Page, json_answer, query_text
 from services.gateway.openapi import Operation
-from services.gateway.orders import Ids, Order, Orders, Settled, ids_of, preferred_wait
+from services.gateway.orders import Ids, Order, Orders, Settled, applied_preference, ids_of, waiting_time
 from services.gateway.parameters import DEFAULT_PAGE, NEWEST, OLDEST
 from services.gateway.settings import GatewaySettings
 
@@ -53,6 +55,9 @@ class Parts:
     reads: TenantReads
     orders: Orders
     cached: CachedReads
+    positions: Positions
+    letters: LettersOfTenants
+    read_models: ReadModelStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,9 @@ class Listed:
 class Routes(ABC):
     """Some routes of the API, each with its permission and its place in the document."""
 
+    read_models: ClassVar[tuple[str, ...]] = ()
+    """What the routes of this class show, unless a route says otherwise."""
+
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
 
@@ -109,9 +117,26 @@ class Routes(ABC):
         """The routes with their permissions."""
 
     def add(
-        self, router: APIRouter, method: str, path: str, handler: Any, permission: Permission, said: Operation, *, told: bool = True
+        self,
+        router: APIRouter,
+        method: str,
+        path: str,
+        handler: Any,
+        permission: Permission,
+        said: Operation,
+        *,
+        read_models: tuple[str, ...] | None = None,
+        shown: bool = True,
     ) -> None:
-        """Add one route; `told` is False for one that the document does not name."""
+        """Add one route. A GET waits for its read models where the call names a position: those of the class, unless it has others.
+        `shown` is False for a route that the document does not name."""
+        waits: list[Any] = []
+        responses = said.responses
+        read = self.read_models if read_models is None else read_models
+        if method == "GET" and read:
+            handler = told(handler)
+            waits = [Depends(self.freshness(router.prefix + path, read).wait)]
+            responses = {**responses, 200: {**responses[200], "headers": {**HEADERS, **responses[200].get("headers", {})}}}
         router.add_api_route(
             path,
             handler,
@@ -120,11 +145,15 @@ class Routes(ABC):
             summary=said.summary,
             description=f"{said.description}\n\nPermission: `{permission.value}`.",
             status_code=said.status,
-            responses=said.responses,
+            responses=responses,
             openapi_extra=said.extra,
-            include_in_schema=told,
-            dependencies=[Depends(self.parts.access.requires(permission).check)],
+            include_in_schema=shown,
+            dependencies=[Depends(self.parts.access.requires(permission).check), *waits],
         )
+
+    def freshness(self, path: str, read_models: tuple[str, ...]) -> Freshness:
+        """What a route that shows these read models waits for."""
+        return Freshness(self.parts.positions, self.parts.settings, read_models)
 
     def reads(self, principal: Principal) -> QueryPort:
         """Reads of the caller's tenant."""
@@ -155,6 +184,11 @@ class Resource(Routes, Generic[V]):
     @abstractmethod
     def represent(self, view: V, principal: Principal) -> Linked:
         """The thing as this caller reads it."""
+
+    def freshness(self, path: str, read_models: tuple[str, ...]) -> Freshness:
+        """A route below one thing waits for the events of that thing only."""
+        id_field = self.kind.id_field if f"{{{self.kind.id_field}}}" in path else ""
+        return Freshness(self.parts.positions, self.parts.settings, read_models, self.kind.context, id_field)
 
     def check_visible(self, request: Request, principal: Principal, view: V) -> bool:
         """Whether this caller sees it. By default whoever may call the route does. May raise ApiError, 403."""
@@ -235,7 +269,9 @@ class Resource(Routes, Generic[V]):
         return {**self.tenant(request), self.kind.id_field: id_}
 
     def _order(self, id_: str, ids: Ids, command: type[Command], value: bytes, asked: Asked) -> Order:
-        return Order(self.kind.context, id_, command.type_name, value, ids, self._wait(asked.prefer), self.kind.read_model)
+        return Order(
+            self.kind.context, id_, command.type_name, value, ids, waiting_time(asked.prefer, self.parts.settings), self.kind.read_model
+        )
 
     async def _check_there(self, request: Request, id_: str) -> None:
         """Refuses, with 404, what this tenant does not have, so that nothing is published about it."""
@@ -246,14 +282,9 @@ class Resource(Routes, Generic[V]):
         if view is None or self.gone(view):
             raise not_found(self.kind.name, id_)
 
-    def _wait(self, prefer: str | None) -> float:
-        wanted = preferred_wait(prefer)
-        settings = self.parts.settings
-        return settings.wait_seconds if wanted is None else min(float(wanted), settings.longest_wait_seconds)
-
     async def _answer(self, request: Request, order: Order, settled: Settled, asked: Asked) -> Response:
         """201, 200 or 204 for what the read model shows, else 202."""
-        headers = {} if preferred_wait(asked.prefer) is None else {"Preference-Applied": f"wait={math.floor(order.wait)}"}
+        headers = applied_preference(asked.prefer, order.wait)
         location = {"Location": self.url_of(order.aggregate_id)}
         if settled.outcome is None or not settled.shown:
             retry = {"Retry-After": str(self.parts.settings.retry_after_seconds)}

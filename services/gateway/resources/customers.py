@@ -48,6 +48,7 @@ class CustomerRoutes(Resource[CustomerView]):
     """The handlers. A customer sees itself only (SEC-15)."""
 
     kind = KIND
+    read_models = (KIND.read_model,)
 
     def router(self) -> APIRouter:
         """The routes with their permissions."""

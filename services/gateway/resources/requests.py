@@ -60,6 +60,7 @@ class RequestRoutes(Resource[RequestView]):
     """The handlers. A customer reaches its own requests only (SEC-15)."""
 
     kind = KIND
+    read_models = (KIND.read_model,)
 
     def router(self) -> APIRouter:
         """The routes with their permissions."""
@@ -74,7 +75,7 @@ class RequestRoutes(Resource[RequestView]):
         add("POST", f"{one}/approve", self.approve, Permission.REQUEST_APPROVE, operations.approve(ApprovalBody))
         add("GET", f"{one}/history", self.history, Permission.REQUEST_READ, operations.HISTORY)
         add("GET", f"{one}/decisions", self.decisions, Permission.REQUEST_READ, operations.DECISIONS)
-        add("GET", f"{one}/timeline", self.timeline, Permission.TASK_READ, operations.TIMELINE)
+        add("GET", f"{one}/timeline", self.timeline, Permission.TASK_READ, operations.TIMELINE, read_models=("timeline",))
         return router
 
     async def find(self, principal: Principal, id_: str) -> RequestView | None:

@@ -62,6 +62,7 @@ class TaskRoutes(Resource[TaskView]):
     """The handlers."""
 
     kind = KIND
+    read_models = (KIND.read_model,)
 
     def router(self) -> APIRouter:
         """The routes with their permissions."""

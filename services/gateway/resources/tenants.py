@@ -49,6 +49,7 @@ class TenantRoutes(Resource[TenantView]):
     """The handlers. The tenant is the token's: any other id is 404 (TEN-02, TEN-03)."""
 
     kind = KIND
+    read_models = (KIND.read_model,)
 
     def router(self) -> APIRouter:
         """The routes with their permissions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ from infra.cache.cached import CacheAside
 from infra.cache.memory import InMemoryCache
 from infra.cache.settings import CacheSettings
 from infra.commands.base import OutgoingCommand
+from infra.dead_letters.base import LetterDetail, ParkedFilter, ParkedItem
 from infra.event_store.base import Outcome, OutcomeKind, payload_hash
 from infra.identity.accounts_memory import InMemoryAccounts
 from infra.identity.base import Principal
 from infra.identity.permissions import permits
 from infra.identity.tokens import TokenIssuer
+from infra.positions.base import Followed, ReadModelState
 from infra.rate_limit.base import Limit
 from infra.rate_limit.memory import InMemoryRateLimiter
 from infra.telemetry.context import bind
@@ -206,6 +209,83 @@ class Recorded:
 
 
 @dataclass
+class Reached:
+    """How far each read model is; remembers what was waited for."""
+
+    positions: dict[Followed, int] = field(default_factory=dict)
+    asked: list[tuple[Followed, int, str | None]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    async def reach(self, followed: Followed, position: int, aggregate_id: str | None, deadline: float) -> int:
+        self.asked.append((followed, position, aggregate_id))
+        self.seconds.append(deadline - time.monotonic())
+        return self.positions.get(followed, 0)
+
+
+@dataclass
+class Letters:
+    """Dead letters that the test puts, by tenant and context; remembers who marked what."""
+
+    details: dict[tuple[str, str], list[LetterDetail]] = field(default_factory=dict)
+    marks: list[tuple[str, str, list[int], str, str]] = field(default_factory=list)
+
+    def of(self, tenant_id: str, context: str) -> LettersOf:
+        return LettersOf(self, tenant_id, context)
+
+
+@dataclass
+class LettersOf:
+    """Those of one tenant in one context."""
+
+    kept: Letters
+    tenant_id: str
+    context: str
+
+    @property
+    def mine(self) -> list[LetterDetail]:
+        return self.kept.details.get((self.tenant_id, self.context), [])
+
+    async def find(self, wanted: ParkedFilter, after: int, limit: int) -> list[ParkedItem]:
+        found = [each.item for each in self.mine if after < each.item.position <= (wanted.through or 2**63)]
+        equal = {"aggregate_id": wanted.aggregate_id, "error_type": wanted.error_type}
+        found = [each for each in found if all(value in (None, getattr(each, name)) for name, value in equal.items())]
+        return [each for each in found if wanted.statuses is None or each.status in wanted.statuses][:limit]
+
+    async def end(self) -> int:
+        return 1_000
+
+    async def detail(self, position: int) -> LetterDetail | None:
+        return next((each for each in self.mine if each.item.position == position), None)
+
+    async def requeue(self, positions: Sequence[int], who: str, why: str) -> list[int]:
+        return self._become("requeued", [each for each in positions if self._status(each) == "parked"], who, why)
+
+    async def discard(self, position: int, who: str, why: str) -> bool:
+        waits = self._status(position) in ("parked", "requeued")
+        return bool(waits and self._become("discarded", [position], who, why))
+
+    def _status(self, position: int) -> str:
+        return next(each.item.status for each in self.mine if each.item.position == position)
+
+    def _become(self, status: str, positions: list[int], who: str, why: str) -> list[int]:
+        self.kept.marks.append((self.tenant_id, status, positions, who, why))
+        for place, each in enumerate(self.mine):
+            if each.item.position in positions:
+                self.mine[place] = each._replace(item=each.item._replace(status=status), marked_by=who, marked_reason=why)
+        return positions
+
+
+@dataclass
+class States:
+    """Read models that the test puts."""
+
+    found: list[ReadModelState] = field(default_factory=list)
+
+    async def all(self) -> list[ReadModelState]:
+        return self.found
+
+
+@dataclass
 class Counts:
     """What the edge counted."""
 
@@ -239,7 +319,10 @@ class Arena:
         orders = Orders(self.published, self.recorded, dict.fromkeys(SHOWN_VERSIONS, self.recorded))
         # Keeps nothing, so that what a test puts into the rows is what the next call shows.
         cached = CachedReads(CacheAside(InMemoryCache(max_entries=0), Metrics(), CacheSettings()), self.reads)
-        parts = Parts(self.settings, self.access, self.reads, orders, cached)
+        self.reached = Reached()
+        self.letters = Letters()
+        self.states = States()
+        parts = Parts(self.settings, self.access, self.reads, orders, cached, self.reached, self.letters, self.states)
         self.routers = [routes(parts).router() for routes in ROUTES]
         token = TokenRoute(self.world.sign_in, ISSUER, limits).router()
         self.app: Edge = build_app([token, *self.routers], self.settings, self.counts, bind)

@@ -49,6 +49,13 @@ OTHER_ROUTES = (
     ("POST", "/api/v1/tasks/{task_id}/cancel", "task:cancel"),
     *((method, path, permission) for path in ("/api/v1/agents/", "/api/v1/agents", "/api/v2/agents") for method, permission in AGENT_LIST),
     *((method, f"/api/v{version}/agents/{{agent_id}}{more}", permission) for version in (1, 2) for method, more, permission in ONE_AGENT),
+    ("GET", "/api/v1/analytics", "analytics:view"),
+    ("GET", "/api/v1/dead-letters", "dlq:read"),
+    ("GET", "/api/v1/dead-letters/{context}/{position}", "dlq:read"),
+    ("POST", "/api/v1/dead-letters/requeue", "dlq:requeue"),
+    ("POST", "/api/v1/dead-letters/{context}/{position}/requeue", "dlq:requeue"),
+    ("POST", "/api/v1/dead-letters/{context}/{position}/discard", "dlq:discard"),
+    ("GET", "/api/v1/projections", "projection:read"),
     ("GET", "/api/v1/customers", "customer:read"),
     ("POST", "/api/v1/customers", "customer:write"),
     ("GET", "/api/v1/customers/{customer_id}", "customer:read"),
@@ -78,7 +85,9 @@ async def test_a_role_without_the_permission_reads_and_publishes_nothing(role: s
     arena = Arena()
     if permits(principal(role), Permission(permission)):
         return
-    path = path.format(request_id="req-1", task_id="task-1", agent_id="agent-1", customer_id=OWN, tenant_id=TENANT)
+    path = path.format(
+        request_id="req-1", task_id="task-1", agent_id="agent-1", context="requests", position=1, customer_id=OWN, tenant_id=TENANT
+    )
     answer = await arena.call(method, path, role=role, json={} if method != "GET" else None)
     assert (answer.status_code, answer.json()["error"]["details"]) == (403, {"required_permission": permission})
     assert not arena.published.commands

@@ -1,0 +1,1 @@
+"""How far read models have followed the logs, and waiting for them."""
