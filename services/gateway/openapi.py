@@ -16,6 +16,7 @@ from services.gateway.errors import JSON, KINDS, PROBLEM
 from services.gateway.linked import Accepted
 
 BEARER = "bearer"
+SCHEMAS = "#/components/schemas/{model}"
 API_KEY = "apiKey"
 EXAMPLE_URL = "https://mesh.example"
 EXAMPLE_TIME = "2026-05-04T12:00:00Z"
@@ -37,6 +38,27 @@ class ErrorAnswer(BaseModel):
     error: ErrorObject
     timestamp: str
     path: str
+
+
+class Pointed(BaseModel):
+    """One rule that was broken, and where."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemAnswer(BaseModel):
+    """The body of every error, for callers that accept `application/problem+json` (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    trace_id: str
+    errors: list[Pointed] = []
+    error: ErrorObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +88,32 @@ def error(status: int, code: str, text: str = "") -> dict[str, Any]:
     kind, message, details = _MESSAGES.get(code, (code.title().replace("_", ""), KINDS[code].title + ".", {}))
     error = {"error_type": kind, "message": message, "code": code, "details": details}
     body = {"error": error, "timestamp": "2026-05-04T12:00:00.000Z", "path": f"{EXAMPLE_URL}/api/v1/requests"}
-    problem = {"type": f"{EXAMPLE_URL}/problems/{code}", "title": KINDS[code].title, "status": status, "detail": message}
-    content = {JSON: {"example": body}, PROBLEM: {"example": problem}}
-    return {"description": text or KINDS[code].title, "model": ErrorAnswer, "content": content}
+    problem = {
+        "type": f"{EXAMPLE_URL}/problems/{code}",
+        "title": KINDS[code].title,
+        "status": status,
+        "detail": message,
+        "instance": body["path"],
+        "request_id": "req-0b8f2a8e-51a7-4b0f-8c6d-2e3f4a5b6c7d",
+        "trace_id": "",
+        "error": error,
+    }
+    content = {JSON: {"schema": _ref(ErrorAnswer), "example": body}, PROBLEM: {"schema": _ref(ProblemAnswer), "example": problem}}
+    return {"description": text or KINDS[code].title, "content": content}
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": SCHEMAS.format(model=model.__name__)}
+
+
+def _schemas(*models: type[BaseModel]) -> dict[str, Any]:
+    """The schemas of models, and of those within them, by name. The framework would make its own of them for every answer of every route,
+    which is most of what the start of the gateway costs."""
+    found: dict[str, Any] = {}
+    for model in models:
+        schema = model.model_json_schema(ref_template=SCHEMAS)
+        found |= {**schema.pop("$defs", {}), model.__name__: schema}
+    return found
 
 
 def good(model: type[BaseModel], text: str, example: Any = None, links: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -169,6 +214,7 @@ def document(app: FastAPI, routes: Iterable[APIRoute], base_url: str) -> dict[st
     for route in routes:
         for method in (route.methods or ()) if route.include_in_schema else ():
             _restore_examples(found["paths"][route.path_format][method.lower()], route)
+    found["components"]["schemas"] |= _schemas(ErrorAnswer, ProblemAnswer)
     found["components"]["securitySchemes"] = {
         BEARER: {
             "type": "http",

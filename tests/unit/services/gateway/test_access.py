@@ -82,9 +82,9 @@ def test_each_route_asks_for_the_permission_of_the_requirements() -> None:
 @pytest.mark.parametrize(("method", "path", "permission"), OTHER_ROUTES)
 @pytest.mark.parametrize("role", [*ROLES, "root"])
 async def test_a_role_without_the_permission_reads_and_publishes_nothing(role: str, method: str, path: str, permission: str) -> None:
-    arena = Arena()
     if permits(principal(role), Permission(permission)):
         return
+    arena = Arena()
     path = path.format(
         request_id="req-1", task_id="task-1", agent_id="agent-1", context="requests", position=1, customer_id=OWN, tenant_id=TENANT
     )

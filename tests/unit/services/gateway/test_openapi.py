@@ -76,11 +76,11 @@ async def test_every_example_fits_the_schema_beside_it(document: Any) -> None:
     tried = 0
     for name, operation in operations(document).items():
         contents = [operation.get("requestBody", {}), *operation["responses"].values()]
-        for content in (each.get("content", {}).get("application/json", {}) for each in contents):
+        for content in (content for each in contents for content in each.get("content", {}).values()):
             examples = [content["example"]] if "example" in content else [each["value"] for each in content.get("examples", {}).values()]
             for example in examples:
                 try:
-                    jsonschema.validate(example, {**content["schema"], "components": document["components"]})
+                    jsonschema.validate(example, {**content.get("schema", {}), "components": document["components"]})
                 except jsonschema.ValidationError as error:
                     raise AssertionError(f"{name}: {error.message}") from None
                 tried += 1
