@@ -45,6 +45,8 @@ SHOWN = ("requests", "approvals", "timeline", "analytics", "tasks", "agents", "c
 MESH_WIDE = frozenset({Permission.PROJECTION_READ})
 """Routes that show the mesh itself, of no tenant: the mark must not be there, but they are the same for all."""
 STREAM_SECONDS = 0.5
+FROM_THE_BEGINNING = {"from": "beginning"}
+"""Of a stream, all that there ever was; a list knows no such thing."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?")
 
 
@@ -174,7 +176,8 @@ class Matrix:
         for role in EVERY_ROLE:
             for query in queries:
                 # A filter may have a form that what is not an id does not have.
-                await self.one(route, role, route.path, {200, 422} if query.keys() & route.query else {200}, params=query)
+                may = {200, 422} if query.keys() & route.query else {200}
+                await self.one(route, role, route.path, may, params={**query, **FROM_THE_BEGINNING})
 
     async def a_command(self, route: Route) -> None:
         """A route that begins something, or marks many: the tenant is the token's, whatever the body says."""
