@@ -106,6 +106,8 @@ class TokenIssuer:
 
 def _principal(claims: dict[str, Any]) -> Principal:
     """Raises InvalidToken when a claim has the wrong form; an unknown role is the permissions' concern."""
+    if claims.get("type") != TYPE:  # the registry is content with a list that holds it
+        raise InvalidToken
     role = claims.get("role")
     customer = claims.get("customer_id")
     tenant = _name(claims.get("tenant_id"))

@@ -120,10 +120,13 @@ def error_answer(error: ApiError, call: Call, base_url: str) -> tuple[bytes, dic
 
 
 def check_header(scope: Scope, settings: GatewaySettings) -> None:
-    """Refuses, with 414 or 431, a URL or a header that is larger than the limits."""
+    """Refuses, with 414 or 431, a URL or a header that is larger than the limits; with 400 a body that has two ends (RFC 9112, 6.3)."""
     if len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b"")) > MAX_URL_BYTES:
         raise ApiError("URI_TOO_LONG", f"The URL has more than {MAX_URL_BYTES} bytes.", details={"limit_bytes": MAX_URL_BYTES})
     headers = scope["headers"]
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
+        message = "Content-Length and Transfer-Encoding exclude each other."
+        raise ApiError("VALIDATION_ERROR", message, error_type="ValidationError", headers={"Connection": "close"})
     if len(headers) > settings.most_headers:
         message = f"The header has more than {settings.most_headers} fields."
         raise ApiError("HEADERS_TOO_LARGE", message, details={"limit_fields": settings.most_headers})
