@@ -121,7 +121,7 @@ async def everything(mesh: Mesh, open_caller: OpenCaller) -> Caller:
 def items_of(answer: Any) -> list[Any]:
     """What a list has shown."""
     body = answer.json()
-    return body if isinstance(body, list) else body.get("items", [body])
+    return body if isinstance(body, list) else body.get("items", [])
 
 
 def fault_of(trial: Trial, value: str, answer: Any) -> str:
