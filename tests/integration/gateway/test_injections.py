@@ -18,12 +18,13 @@ from projections.customers.projection import CUSTOMERS
 from projections.tasks.projection import TASKS
 from projections.tenants.projection import TENANTS
 from projections.timeline.projection import TIMELINE
-from tests.integration.gateway.conftest import LIST, Caller, OpenCaller, serve
+from tests.integration.gateway.conftest import LIST, Caller, OpenCaller, bearer, serve
 from tests.mesh import Mesh
 from tests.unit.services.gateway.arena import Arena
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 AT_A_TIME = 8
+STREAM = "text/event-stream"
 SQL = (
     "' OR '1'='1",
     "' OR 1=1 --",
@@ -136,6 +137,8 @@ def fault_of(trial: Trial, value: str, answer: Any) -> str:
         return f"status {answer.status_code}"
     if "x-injected" in answer.headers:
         return "a header was injected"
+    if answer.headers.get("content-type", "").startswith(STREAM):
+        return ""
     filtered = trial.place.startswith("query") and trial.place != "query unknown"
     if answer.status_code == 200 and filtered and items_of(answer):
         return f"{len(items_of(answer))} items"
@@ -153,8 +156,11 @@ async def test_no_string_in_any_parameter_of_any_route_is_more_than_text(mesh: M
     async def attempt(trial: Trial, value: str) -> None:
         async with gate:
             body = {} if trial.method == "GET" else {"json": {}}
-            answer = await everything(trial.method, trial.path, params=trial.query, **body)
-        fault = fault_of(trial, value, answer)
+            signed = bearer("admin")
+            async with everything.client.stream(trial.method, trial.path, params=trial.query, headers=signed, **body) as answer:
+                if not answer.headers.get("content-type", "").startswith(STREAM):  # which has no end
+                    await answer.aread()
+                fault = fault_of(trial, value, answer)
         if fault:
             wrong.append(f"{trial.method} {trial.path} {trial.place} {value!r:.40}: {fault}")
 
