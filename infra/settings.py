@@ -149,6 +149,9 @@ class MeshSettings(BaseSettings):
     model_output_tokens_limit: int = Field(20_000, ge=1, description="The most tokens that the answers to one question may have.")
     model_timeout_seconds: float = Field(60.0, gt=0, le=3_600, description="How long one request to a model may take.")
     model_concurrency: int = Field(20, ge=1, le=10_000, description="Requests to a model under way at once, in each agent host.")
+    model_partial_output: bool = Field(
+        False, description="Let models write their answers as streams, and pass on what they have said so far over Redis."
+    )
 
     payments_url: str | None = Field(
         None, description="The base URL of the payment service that pays refunds back. Not set: staff carries approved refunds out."

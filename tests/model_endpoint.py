@@ -63,6 +63,36 @@ def completion(asked: dict[str, Any], calls: list[dict[str, Any]], tokens: tuple
     return Reply(body=json.dumps(body).encode())
 
 
+def streamed(arguments: Any, parts: int = 4, *, cut_after: int | None = None) -> Callable[[dict[str, Any]], Reply]:
+    """The model calls the output tool and writes its answer in so many parts, as a stream; `cut_after` parts it breaks off."""
+
+    def reply(asked: dict[str, Any]) -> Reply:
+        assert asked["stream"] is True
+        text = json.dumps(arguments)
+        name = next(tool["function"]["name"] for tool in asked["tools"] if tool["function"]["name"].startswith("final_result"))
+        size = -(-len(text) // parts)
+        first = {"index": 0, "id": "call-1", "type": "function", "function": {"name": name, "arguments": ""}}
+        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None, "tool_calls": [first]}]
+        deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": text[at : at + size]}}]} for at in range(0, len(text), size)]
+        chunks: list[dict[str, Any]] = [_chunk(asked, [{"index": 0, "delta": delta, "finish_reason": None}]) for delta in deltas]
+        if cut_after is not None:
+            return _events(chunks[: cut_after + 1], done=False)
+        chunks.append(_chunk(asked, [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]))
+        usage = {"prompt_tokens": 40, "completion_tokens": 12, "total_tokens": 52}
+        return _events([*chunks, {**_chunk(asked, []), "usage": usage}], done=True)
+
+    return reply
+
+
+def _chunk(asked: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": asked["model"], "choices": choices}
+
+
+def _events(chunks: list[dict[str, Any]], *, done: bool) -> Reply:
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks] + (["data: [DONE]\n\n"] if done else [])
+    return Reply(body="".join(lines).encode(), headers={"content-type": "text/event-stream"})
+
+
 def failing(status: int, message: str = "no", **headers: str) -> Callable[[dict[str, Any]], Reply]:
     """An error with its headers; underscores stand for hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from infra.models.base import LanguageModel
+from infra.partial_outputs.base import PartialOutputs
 from infra.payments.base import Payments
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
@@ -25,6 +26,7 @@ class Outside:
 
     model: LanguageModel | None = None
     payments: Payments | None = None
+    partial_outputs: PartialOutputs | None = None
     close: Callable[[], Awaitable[None]] = _nothing
     """Ends the connections."""
 
@@ -40,7 +42,24 @@ def connected(settings: MeshSettings, telemetry: Telemetry, owner: str) -> Outsi
     import httpx2
 
     client = httpx2.AsyncClient()
-    return Outside(_model(settings, telemetry, client, owner), _payments(settings, telemetry, client, owner), client.aclose)
+    partial_outputs = _partial_outputs(settings)
+
+    async def close() -> None:
+        await client.aclose()
+        if partial_outputs is not None:
+            await partial_outputs.close()
+
+    return Outside(_model(settings, telemetry, client, owner), _payments(settings, telemetry, client, owner), partial_outputs, close)
+
+
+def _partial_outputs(settings: MeshSettings) -> PartialOutputs | None:
+    if settings.model_url is None or not settings.model_partial_output:
+        return None
+    from infra.partial_outputs.redis import RedisPartialOutputs
+    from infra.redis.pool import RedisPool
+    from infra.redis.settings import RedisPoolSettings
+
+    return RedisPartialOutputs(RedisPool(settings.redis_dsn, RedisPoolSettings()), settings.topic_prefix)
 
 
 def _model(settings: MeshSettings, telemetry: Telemetry, client: httpx2.AsyncClient, owner: str) -> LanguageModel | None:

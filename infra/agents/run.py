@@ -25,6 +25,7 @@ from infra.errors import MeshError
 from infra.knowledge.base import KnowledgeBase, Passage
 from infra.models.base import RuleFunction, added
 from infra.models.task_model import TaskModel
+from infra.partial_outputs.base import PartialOutputs, Teller, Topic
 from infra.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -72,12 +73,19 @@ def context_of(
         deadline_at=task.deadline_at,
         memory=memory,
         effects=effects,
-        model=TaskModel(outside.model, rules or {}, effects, used, metrics),
+        model=TaskModel(outside.model, rules or {}, effects, used, metrics, _teller(outside.partial_outputs, task)),
         payments=outside.payments,
         cancelled=cancelled or asyncio.Event(),
         logger=logging.LoggerAdapter(logger, names),
     )
     return context
+
+
+def _teller(outputs: PartialOutputs | None, task: Task) -> Callable[[str], Teller] | None:
+    if outputs is None:
+        return None
+    topic = Topic(tenant_id=task.tenant_id, subject_id=task.subject_id, task_id=task.task_id, attempt=task.attempt)
+    return lambda operation: Teller(outputs, topic, operation)
 
 
 class TenantMemory:

@@ -131,6 +131,10 @@ class Answered(NamedTuple):
     usage: ModelUsage
 
 
+Said = Callable[[str | None], None]
+"""Is told each part of an answer as the model writes it; None where it begins, anew where it had begun before. Neither waits nor raises."""
+
+
 class LanguageModel(Protocol):
     """An adapter: asks one model, with fail-over and protection inside. Safe for many questions at a time."""
 
@@ -139,8 +143,9 @@ class LanguageModel(Protocol):
         """The model's name as configured."""
         ...
 
-    async def answer(self, question: Question[Any]) -> Answered:
-        """Raises ModelUnavailable, ModelRefused, ModelNonsense, ModelLimitExceeded, each with what was used."""
+    async def answer(self, question: Question[Any], said: Said | None = None) -> Answered:
+        """The whole answer; `said` is told of it on its way, where the model can. Raises ModelUnavailable, ModelRefused, ModelNonsense,
+        ModelLimitExceeded, each with what was used."""
         ...
 
     async def close(self) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from decimal import Decimal
 from importlib.metadata import version
 from typing import Any, Final
 
 import httpx2
+import openai
 from opentelemetry import trace
 from pydantic_ai import Agent, UsageLimits
 from pydantic_ai.capabilities import Instrumentation
@@ -27,7 +29,17 @@ from pydantic_ai.exceptions import (
     UnexpectedModelBehavior,
     UsageLimitExceeded,
 )
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelResponse,
+    ModelResponseStreamEvent,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ToolCallPart,
+    ToolCallPartDelta,
+)
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.instrumented import InstrumentationSettings
@@ -47,6 +59,7 @@ from infra.models.base import (
     ModelRefused,
     ModelUnavailable,
     Question,
+    Said,
     added,
 )
 from infra.models.settings import ModelEndpoint
@@ -62,6 +75,8 @@ MENDS = 2
 INSTRUMENTATION_VERSION: Final = 5
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})
 SHOWN = 300
+_SAID: Final[ContextVar[Said | None]] = ContextVar("said", default=None)
+"""Who hears of the answer to the question that is asked in this context."""
 
 
 class OpenAICompatibleModel:
@@ -85,8 +100,15 @@ class OpenAICompatibleModel:
             fallback = _protected(endpoint.fallback, telemetry, client, f"model-fallback.{owner}")
             self._model = FallbackModel(self._model, fallback, fallback_on=(TransientError,))
 
-    async def answer(self, question: Question[Any]) -> Answered:
+    async def answer(self, question: Question[Any], said: Said | None = None) -> Answered:
         """See the port."""
+        heard = _SAID.set(said)
+        try:
+            return await self._answered(question)
+        finally:
+            _SAID.reset(heard)
+
+    async def _answered(self, question: Question[Any]) -> Answered:
         spent: ModelUsage | None = None
 
         async def once() -> Answered:
@@ -167,7 +189,10 @@ class ProtectedModel(WrapperModel):
 
         async def request_model() -> ModelResponse:
             try:
-                return await self.wrapped.request(messages, model_settings, model_request_parameters)
+                said = _SAID.get()
+                if said is None:
+                    return await self.wrapped.request(messages, model_settings, model_request_parameters)
+                return await self._streamed(messages, model_settings, model_request_parameters, said)
             except ContentFilterError:
                 raise
             except UnexpectedModelBehavior as error:  # cut off on its way, or of a server that is no such endpoint
@@ -176,6 +201,35 @@ class ProtectedModel(WrapperModel):
                 raise translated(error) from error
 
         return await self._protection.call(request_model)
+
+    async def _streamed(
+        self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters, said: Said
+    ) -> ModelResponse:
+        """The same request, with the answer read as it is written. Raises ModelUnavailable for one that breaks off."""
+        said(None)
+        try:
+            async with self.wrapped.request_stream(messages, settings, parameters) as stream:
+                async for event in stream:
+                    if text := _text_of(event):
+                        said(text)
+                response = stream.get()
+        except (openai.APIError, httpx2.HTTPError) as error:
+            raise ModelUnavailable(f"The model's answer broke off: {_shown(error)}") from error
+        # pydantic-ai takes the end of a stream for that of the answer; only the endpoint's own reason says that it is.
+        if not (response.provider_details or {}).get("finish_reason"):
+            raise ModelUnavailable("The model's answer broke off.")
+        return response
+
+
+def _text_of(event: ModelResponseStreamEvent) -> str:
+    """What an event adds to the answer: text, or the arguments of the call that the answer is."""
+    match event:
+        case PartStartEvent(part=TextPart(content=text)) | PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+            return text
+        case PartStartEvent(part=ToolCallPart(args=str(text))) | PartDeltaEvent(delta=ToolCallPartDelta(args_delta=str(text))):
+            return text
+        case _:
+            return ""
 
 
 def translated(error: Exception, usage: ModelUsage | None = None) -> ModelError:

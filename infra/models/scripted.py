@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from contracts.tasks.values import ModelUsage
-from infra.models.base import Answered, ModelNonsense, Question
+from infra.models.base import Answered, ModelNonsense, Question, Said
 from infra.models.task_model import faults
 
 USAGE = ModelUsage(model="scripted", calls=1, input_tokens=10, output_tokens=5)
@@ -25,11 +25,11 @@ class ScriptedModel:
         self.asked: list[Question[Any]] = []
         """Every question that came."""
 
-    async def answer(self, question: Question[Any]) -> Answered:
+    async def answer(self, question: Question[Any], said: Said | None = None) -> Answered:
         """See the port."""
         self.asked.append(question)
-        said = self._answers[question.operation]
-        answer = said.pop(0) if len(said) > 1 else said[0]
+        answers = self._answers[question.operation]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Exception):
             raise answer
         try:

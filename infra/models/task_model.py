@@ -13,6 +13,7 @@ from contracts.tasks.values import ModelUsage
 from infra.effects.base import Effects, Rule
 from infra.models.base import (
     RULE_BASED,
+    Answered,
     LanguageModel,
     ModelError,
     ModelNonsense,
@@ -23,13 +24,15 @@ from infra.models.base import (
     RuleFunction,
     Tool,
 )
+from infra.partial_outputs.base import Teller
 from infra.telemetry.metrics import Metrics
 
 EFFECT = "model"
 
 
 class TaskModel:
-    """The model of one run; promises as in `infra.models.base.Model`. `used` is told what each call used, answered or not."""
+    """The model of one run; promises as in `infra.models.base.Model`. `used` is told what each call used, answered or not;
+    `tell` makes what is told an operation's answer on its way."""
 
     def __init__(
         self,
@@ -38,12 +41,14 @@ class TaskModel:
         effects: Effects,
         used: Callable[[ModelUsage], None],
         metrics: Metrics | None = None,
+        tell: Callable[[str], Teller] | None = None,
     ) -> None:
         self._model = model
         self._rules = rules
         self._effects = effects
         self._used = used
         self._metrics = metrics
+        self._teller = tell
 
     @property
     def name(self) -> str:
@@ -81,7 +86,7 @@ class TaskModel:
             nonlocal asked
             asked = True
             try:
-                answered = await model.answer(question)
+                answered = await self._answered(model, question)
             except ModelError as error:
                 if error.usage is not None:
                     self._tell(question.operation, error.usage)
@@ -99,6 +104,15 @@ class TaskModel:
             # An earlier attempt told its cost, so this one only says whose answer it uses: the sum over a task counts each call once.
             self._used(ModelUsage(model=usage.model, calls=0, input_tokens=0, output_tokens=0, cost=Decimal(0)))
         return output
+
+    async def _answered(self, model: LanguageModel, question: Question[Output]) -> Answered:
+        if self._teller is None:
+            return await model.answer(question)
+        teller = self._teller(question.operation)
+        try:
+            return await model.answer(question, teller)
+        finally:
+            teller.flush()
 
     def _tell(self, operation: str, usage: ModelUsage) -> None:
         self._used(usage)
