@@ -229,6 +229,13 @@ class Metrics:
         self.http_request_duration_seconds = self._histogram(
             names.HTTP_REQUEST_DURATION_SECONDS, "Time from an HTTP call to the end of its answer.", "method", "endpoint"
         )
+        self.event_streams = self._gauge(names.EVENT_STREAMS, "Streams of events that readers hold open.")
+        self.events_streamed_total = self._counter(names.EVENTS_STREAMED_TOTAL, "Events sent on streams, each reader counted.")
+        self.event_streams_closed_total = self._counter(
+            names.EVENT_STREAMS_CLOSED_TOTAL,
+            "Streams that ended: reader_left, too_slow, token_expired, renew, drained, unavailable, failed.",
+            "reason",
+        )
 
     def _define_fleet_metrics(self) -> None:
         self.active_agents = self._gauge(

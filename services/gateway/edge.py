@@ -28,6 +28,7 @@ ANSWER = "agentmesh.answer"
 MAX_URL_BYTES = 8 * 1024
 NOT_HTTP = "The call is not HTTP/1.1 that can be read."
 _OF_CONNECTION = {408: "REQUEST_TIMEOUT", 431: "HEADERS_TOO_LARGE", 503: "SERVICE_UNAVAILABLE"}
+EVENT_STREAM = "text/event-stream"
 HTML_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -50,7 +51,8 @@ class Observer(Protocol):
 
 class Edge:
     """Wraps the application. No call goes on beyond the time limit, none is read beyond the body limit, and no more than
-    `most_in_flight` are answered at once; whatever the application raises, the caller gets a whole answer without its text."""
+    `most_in_flight` are answered at once; whatever the application raises, the caller gets a whole answer without its text. A stream of
+    events is such a call until it begins; from then on it has limits of its own (services/gateway/streams.py)."""
 
     def __init__(self, app: Application, settings: GatewaySettings, observer: Observer, bind: Bind) -> None:
         self._app = app
@@ -71,6 +73,7 @@ class Edge:
         fields: dict[str, str] = {}
         scope[FIELDS] = fields
         scope[ANSWER] = answer = _Answer(send, call, self._security, fields)
+        answer.on_stream = self._leave
         body = _Body(receive, self._settings.body_limit_bytes)
         self._in_flight += 1
         self._observer.began()
@@ -79,8 +82,12 @@ class Edge:
             with self._bind(correlation_id=call.correlation_id, traceparent=call.traceparent):
                 await self._answer(scope, body, answer)
         finally:
-            self._in_flight -= 1
-            self._observer.ended(_method(call), _endpoint(scope), answer.status, time.perf_counter() - began)
+            if not answer.streams_since:
+                self._leave()
+            self._observer.ended(_method(call), _endpoint(scope), answer.status, (answer.streams_since or time.perf_counter()) - began)
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
 
     async def _answered(self, scope: Scope, body: Any, send: Send) -> None:
         """Let the application answer; where it does not, answer for it. What is sent goes through `send`, which may add fields."""
@@ -91,7 +98,8 @@ class Edge:
                 raise errors.unavailable(settings.retry_after_seconds)
             if body.announced_too_large(header(scope["headers"], b"content-length")):
                 raise too_large(settings.body_limit_bytes)
-            async with asyncio.timeout(settings.request_timeout_seconds):
+            async with asyncio.timeout(settings.request_timeout_seconds) as limit:
+                scope[ANSWER].limit = limit
                 await self._app(scope, body, send)
         except ApiError as error:
             await self._refuse(scope, send, error)
@@ -153,15 +161,19 @@ def too_large(limit: int) -> ApiError:
 
 
 class _Answer:
-    """The way back to the caller: adds the headers of every answer and remembers its status."""
+    """The way back to the caller: adds the headers of every answer and remembers its status. A stream of events has no end: when one
+    begins, the time limit goes and the call counts as answered."""
 
-    __slots__ = ("_fields", "_headers", "_send", "call", "status")
+    __slots__ = ("_fields", "_headers", "_send", "call", "limit", "on_stream", "status", "streams_since")
 
     def __init__(self, send: Send, call: Call, security: tuple[tuple[bytes, bytes], ...], fields: dict[str, str]) -> None:
         self._send = send
         self._fields = fields
         self.call = call
+        self.on_stream: Callable[[], None] = lambda: None
+        self.limit: asyncio.Timeout | None = None
         self.status = 0
+        self.streams_since = 0.0
         ids = ((b"x-correlation-id", call.correlation_id.encode()), (b"x-request-id", call.request_id.encode()))
         self._headers = (*ids, *security)
 
@@ -170,9 +182,17 @@ class _Answer:
             self.status = message["status"]
             given = list(message.get("headers", ()))
             names = {name.lower() for name, _ in given}
+            if header(given, b"content-type").startswith(EVENT_STREAM):
+                self._begin_stream()
             told = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._fields.items()]
             message = {**message, "headers": [*given, *(each for each in (*told, *self._headers) if each[0] not in names)]}
         await self._send(message)
+
+    def _begin_stream(self) -> None:
+        self.streams_since = time.perf_counter()
+        self.on_stream()
+        if self.limit is not None:
+            self.limit.reschedule(None)
 
 
 class _Body:

@@ -53,6 +53,14 @@ class GatewaySettings(BaseSettings):
     tenant_limit_seconds: float = Field(10.0, ge=0, le=3_600, description="How long the rate limit of a tenant is kept.")
     retry_after_seconds: int = Field(2, ge=1, le=600, description="When a caller that was told 503 should try again.")
 
+    stream_heartbeat_seconds: float = Field(15.0, gt=0, le=300, description="A stream of events that is silent for so long gets a comment.")
+    stream_send_seconds: float = Field(10.0, gt=0, le=300, description="How long a reader of a stream may take to take what it was sent.")
+    stream_longest_seconds: float = Field(1_800.0, gt=0, le=86_400, description="How long a stream lasts, before its reader comes again.")
+    stream_queue_events: int = Field(1_000, ge=1, le=100_000, description="Events that may wait for a reader; with more it is dropped.")
+    stream_poll_ms: float = Field(25.0, ge=1, le=5_000, description="How often the logs are looked at while somebody reads a stream.")
+    most_streams: int = Field(2_000, ge=1, le=100_000, description="Streams of events at a time; more are refused with 503.")
+    most_streams_per_tenant: int = Field(1_000, ge=1, le=100_000, description="Streams of one tenant at a time; more are refused with 429.")
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -20,6 +20,8 @@ from infra.cache.settings import CacheSettings, load_cache_settings
 from infra.commands.kafka import KafkaCommandPublisher
 from infra.dead_letters.tenants import PostgresLettersOfTenants
 from infra.errors import ConfigurationError
+from infra.event_store.heads import LogHeads
+from infra.event_streams.tail import SharedTail
 from infra.health.cached import SharedHealth
 from infra.identity.accounts_postgres import PostgresAccounts
 from infra.identity.passwords import SecretHasher
@@ -66,11 +68,13 @@ from services.gateway.resources.approvals import ApprovalRoutes
 from services.gateway.resources.base import Parts, Routes
 from services.gateway.resources.customers import CustomerRoutes
 from services.gateway.resources.dead_letters import DeadLetterRoutes
+from services.gateway.resources.events import EventRoutes
 from services.gateway.resources.projections import ProjectionRoutes
 from services.gateway.resources.requests import RequestRoutes
 from services.gateway.resources.tasks import TaskRoutes
 from services.gateway.resources.tenants import TenantRoutes
 from services.gateway.settings import GatewaySettings
+from services.gateway.streams import Streams
 from services.gateway.token_route import TokenRoute
 
 # How long a read waits for a connection while the database is away, before the caller is told.
@@ -123,6 +127,26 @@ class Counted:
         self._metrics.http_request_duration_seconds.labels(method, endpoint).observe(seconds)
 
 
+class CountedStreams:
+    """Counts streams of events on the process's metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def opened(self) -> None:
+        """A stream has begun."""
+        self._metrics.event_streams.inc()
+
+    def sent(self, events: int) -> None:
+        """Events went out on a stream."""
+        self._metrics.events_streamed_total.inc(events)
+
+    def closed(self, reason: str) -> None:
+        """A stream has ended."""
+        self._metrics.event_streams.dec()
+        self._metrics.event_streams_closed_total.labels(reason).inc()
+
+
 class GatewayWorker(ConnectedWorker):
     """Serves the API while schema and topics are right. A command that it answered 201, 200, 204 or 202 for is on its topic."""
 
@@ -153,7 +177,14 @@ class GatewayWorker(ConnectedWorker):
         cached = CachedReads(self._cache_aside(load_cache_settings()), self._reads)
         parts = Parts(own, self._access, self._reads, orders, cached, self._positions, letters, states)
         health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)
-        routers = [TokenRoute(sign_in, tokens, limits).router(), *(routes(parts).router() for routes in ROUTES)]
+        heads = LogHeads(self.database, CONTEXTS)
+        self._tail = SharedTail(self.stores, heads, poll_seconds=own.stream_poll_ms / 1000, queue_events=own.stream_queue_events)
+        streams = Streams(self._tail, own, CountedStreams(telemetry.metrics))
+        routers = [
+            TokenRoute(sign_in, tokens, limits).router(),
+            *(routes(parts).router() for routes in ROUTES),
+            EventRoutes(parts, streams).router(),
+        ]
         self._app = build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health)
         self._server: HttpServer | None = None
 
@@ -215,7 +246,8 @@ class GatewayWorker(ConnectedWorker):
         return f"no attempt for {silent:.0f} s" if silent > LIVENESS_SECONDS else None
 
     async def drain(self) -> None:
-        """Take no new connection, answer what is under way, publish what waits."""
+        """End the streams, take no new connection, answer what is under way, publish what waits."""
+        await self._tail.close()
         if self._server is not None:
             await self._server.stop()
         await self._publisher.close()

@@ -1,0 +1,162 @@
+"""The route of events: a signed-in call and its filters in, a stream of committed events out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from contracts.envelope import RecordedEvent
+from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL
+from contracts.registry import EVENTS
+from contracts.topics import CONTEXTS
+from infra.event_streams.base import MAX_PLACE_CHARACTERS, Followed, WrongPlace, place_of
+from infra.identity.base import Permission, Principal
+from services.gateway.access import forbidden, own_customer
+from services.gateway.calls import principal_of
+from services.gateway.errors import broken_rule
+from services.gateway.openapi import Operation, refused
+from services.gateway.resources.base import Parts, Routes
+from services.gateway.streams import Streams
+from services.gateway.versions import check_version
+
+PATH = "/api/v1/events"
+MEDIA_TYPE = "text/event-stream"
+MAX_NAMES = 100
+READS: Mapping[str, Permission] = {
+    "requests": Permission.REQUEST_READ,
+    "tasks": Permission.TASK_READ,
+    "agents": Permission.AGENT_READ,
+    "customers": Permission.CUSTOMER_READ,
+    "tenants": Permission.TENANT_READ,
+}
+"""Who may read the things of a context may read its events."""
+OF_CUSTOMERS = ("requests",)
+SHORT = {name.split(".")[2]: name for name in EVENTS}
+BEGINNING: Literal["beginning"] = "beginning"
+NOW: Literal["now"] = "now"
+
+Names = Annotated[list[str], Query(max_length=MAX_NAMES)]
+Place = Annotated[str, Query(max_length=MAX_PLACE_CHARACTERS)]
+
+
+class _Documented(Response):
+    """What the document says of the answer."""
+
+    media_type = MEDIA_TYPE
+
+
+class EventRoutes(Routes):
+    """The handler. The tenant is the token's; a customer gets the events of its own requests."""
+
+    def __init__(self, parts: Parts, streams: Streams) -> None:
+        super().__init__(parts)
+        self._streams = streams
+
+    def router(self) -> APIRouter:
+        """The route with its permission."""
+        router = APIRouter(tags=["events"])
+        permission = Permission.EVENT_SUBSCRIBE
+        router.add_api_route(
+            PATH,
+            self.stream,
+            methods=["GET"],
+            operation_id=STREAM.id,
+            summary=STREAM.summary,
+            description=f"{STREAM.description}\n\nPermission: `{permission.value}`.",
+            status_code=STREAM.status,
+            responses=STREAM.responses,
+            response_class=_Documented,
+            dependencies=[Depends(self.parts.access.requires(permission).check), Depends(check_version)],
+        )
+        return router
+
+    async def stream(
+        self,
+        request: Request,
+        context: Annotated[list[str], Query(description="Of these contexts only; repeated, or joined by commas.")] = [],  # noqa: B006
+        type: Annotated[list[str], Query(description="Of these types only, whole or short names.")] = [],  # noqa: B006
+        aggregate_id: Annotated[
+            str | None, Query(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL, description="Of this aggregate only.")
+        ] = None,
+        begin: Annotated[Literal["now", "beginning"], Query(alias="from", description="Where to begin without an id.")] = NOW,
+        last_event_id: Annotated[str | None, Query(description="As the header Last-Event-ID, which goes before it.")] = None,
+        header_id: Annotated[str | None, Header(alias="Last-Event-ID", description="The id of the last event that was read.")] = None,
+    ) -> Response:
+        """A stream from now on, from the beginning, or from after an event."""
+        principal = principal_of(request.scope)
+        customer = own_customer(request, principal, Permission.EVENT_SUBSCRIBE)
+        contexts = self._contexts(request, principal, _names("context", context, CONTEXTS))
+        wants = _filter(frozenset(_types(type)), aggregate_id)
+        ends = await self._streams.source.now()
+        where, given = ("header", header_id) if header_id is not None else ("query", last_event_id)
+        if given is not None:
+            place = _place(given, contexts, ends, where)
+        else:
+            place = {each: 0 if begin == BEGINNING else ends[each] for each in contexts}
+        return await self._streams.open(principal, Followed(principal.tenant_id, contexts, wants), place, customer)
+
+    def _contexts(self, request: Request, principal: Principal, asked: Sequence[str]) -> tuple[str, ...]:
+        """The contexts that are asked for, in one order; without any, those that the caller may read. Raises ApiError, 403."""
+        allowed = [each for each in CONTEXTS if self.parts.access.may(principal, READS[each])]
+        if principal.is_customer:
+            allowed = [each for each in allowed if each in OF_CUSTOMERS]
+        for each in asked:
+            if each not in allowed:
+                raise forbidden(request, principal, READS[each], f"This caller may not read the events of {each}.")
+        if not allowed:
+            raise forbidden(request, principal, Permission.REQUEST_READ)
+        return tuple(each for each in CONTEXTS if each in (asked or allowed))
+
+
+def _names(field: str, given: Sequence[str], known: Collection[str]) -> list[str]:
+    """Names that are repeated or joined by commas. Raises ApiError, 422, for one that is not known."""
+    found = [name.strip() for each in given for name in each.split(",")]
+    if len(found) > MAX_NAMES:
+        raise broken_rule(field, f"should name at most {MAX_NAMES}", found, where="query")
+    for name in found:
+        if name not in known:
+            rule = f"should be one of {', '.join(known)}" if len(known) <= len(CONTEXTS) else "should be the name of an event's type"
+            raise broken_rule(field, rule, name, where="query")
+    return found
+
+
+def _types(given: Sequence[str]) -> list[str]:
+    return [SHORT.get(name, name) for name in _names("type", given, {**SHORT, **EVENTS})]
+
+
+def _filter(types: frozenset[str], aggregate_id: str | None) -> Callable[[RecordedEvent], bool]:
+    def wants(recorded: RecordedEvent) -> bool:
+        return (not types or recorded.metadata.type_name in types) and aggregate_id in (None, recorded.aggregate_id)
+
+    return wants
+
+
+def _place(text: str, contexts: Sequence[str], ends: Mapping[str, int], where: str) -> dict[str, int]:
+    try:
+        return place_of(text, contexts, ends)
+    except WrongPlace as error:
+        field = "Last-Event-ID" if where == "header" else "last_event_id"
+        raise broken_rule(field, str(error), text, where=where) from None
+
+
+_EXAMPLE = (
+    'id: requests:17\r\nevent: agentmesh.requests.RequestCreated.v1\r\ndata: {"specversion":"1.0","id":"…","type":'
+    '"agentmesh.requests.RequestCreated.v1","source":"/agentmesh/requests","subject":"req-1","time":"2026-05-04T12:00:00Z","tenantid":'
+    '"acme","sequence":"00000000000000000001","position":"17","datacontenttype":"application/json","data":{"request_id":"req-1"}}\r\n\r\n'
+)
+STREAM = Operation(
+    "stream_events",
+    "Stream events",
+    "The events of the caller's tenant as Server-Sent Events, each a CloudEvent in JSON, in the order of the log of its context; between "
+    "contexts no order is promised. The `id` of an event is the place after it in every log of the stream; sent back as `Last-Event-ID`, "
+    "with the same contexts, it goes on there without loss or repeat. Without one the stream begins now. A customer gets the events of "
+    "its own requests. An event `closing` tells why the gateway ends a stream: drained, token_expired, renew, too_slow, unavailable, "
+    "failed; come again after `retry` with the last id.",
+    200,
+    {
+        200: {"description": "The stream, which has no end.", "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}}},
+        **refused(),
+    },
+)
