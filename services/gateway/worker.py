@@ -183,7 +183,7 @@ class GatewayWorker(ConnectedWorker):
         routers = [
             TokenRoute(sign_in, tokens, limits).router(),
             *(routes(parts).router() for routes in ROUTES),
-            EventRoutes(parts, streams).router(),
+            EventRoutes(self._access, streams).router(),
         ]
         self._app = build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health)
         self._server: HttpServer | None = None

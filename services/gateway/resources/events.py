@@ -13,11 +13,10 @@ from contracts.registry import EVENTS
 from contracts.topics import CONTEXTS
 from infra.event_streams.base import MAX_PLACE_CHARACTERS, Followed, WrongPlace, place_of
 from infra.identity.base import Permission, Principal
-from services.gateway.access import forbidden, own_customer
+from services.gateway.access import Access, forbidden, own_customer
 from services.gateway.calls import principal_of
 from services.gateway.errors import broken_rule
 from services.gateway.openapi import Operation, refused
-from services.gateway.resources.base import Parts, Routes
 from services.gateway.streams import Streams
 from services.gateway.versions import check_version
 
@@ -47,11 +46,11 @@ class _Documented(Response):
     media_type = MEDIA_TYPE
 
 
-class EventRoutes(Routes):
+class EventRoutes:
     """The handler. The tenant is the token's; a customer gets the events of its own requests."""
 
-    def __init__(self, parts: Parts, streams: Streams) -> None:
-        super().__init__(parts)
+    def __init__(self, access: Access, streams: Streams) -> None:
+        self._access = access
         self._streams = streams
 
     def router(self) -> APIRouter:
@@ -68,7 +67,7 @@ class EventRoutes(Routes):
             status_code=STREAM.status,
             responses=STREAM.responses,
             response_class=_Documented,
-            dependencies=[Depends(self.parts.access.requires(permission).check), Depends(check_version)],
+            dependencies=[Depends(self._access.requires(permission).check), Depends(check_version)],
         )
         return router
 
@@ -99,7 +98,7 @@ class EventRoutes(Routes):
 
     def _contexts(self, request: Request, principal: Principal, asked: Sequence[str]) -> tuple[str, ...]:
         """The contexts that are asked for, in one order; without any, those that the caller may read. Raises ApiError, 403."""
-        allowed = [each for each in CONTEXTS if self.parts.access.may(principal, READS[each])]
+        allowed = [each for each in CONTEXTS if self._access.may(principal, READS[each])]
         if principal.is_customer:
             allowed = [each for each in allowed if each in OF_CUSTOMERS]
         for each in asked:

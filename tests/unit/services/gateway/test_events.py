@@ -12,11 +12,8 @@ import pytest
 from contracts.topics import CONTEXTS
 from infra.telemetry.context import bind
 from services.gateway.app import build_app
-from services.gateway.orders import Orders
-from services.gateway.resources.base import Parts
 from services.gateway.resources.events import PATH, EventRoutes
 from services.gateway.streams import Streams
-from services.gateway.worker import SHOWN_VERSIONS
 from tests.event_stream import Received, differences, parsed
 from tests.mesh import wait_for
 from tests.unit.infra.event_streams.logs import CREATED, UPDATED, Logs
@@ -51,10 +48,8 @@ class EventArena(Arena):
         super().__init__(**{"stream_longest_seconds": 0.15, **changes})
         self.logs = Logs(queue_events=self.settings.stream_queue_events)
         self.streamed = Counted()
-        orders = Orders(self.published, self.recorded, dict.fromkeys(SHOWN_VERSIONS, self.recorded))
-        parts = Parts(self.settings, self.access, self.reads, orders)
         self.streams = Streams(self.logs.tail, self.settings, self.streamed)
-        self.app = build_app([EventRoutes(parts, self.streams).router()], self.settings, self.counts, bind)
+        self.app = build_app([EventRoutes(self.access, self.streams).router()], self.settings, self.counts, bind)
 
     async def opened(self, count: int = 1) -> None:
         """Wait until so many streams are open."""
