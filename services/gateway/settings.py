@@ -52,7 +52,6 @@ class GatewaySettings(BaseSettings):
     api_key_seconds: float = Field(5.0, ge=0, le=300, description="How long an API key that was right is believed without a look.")
     tenant_limit_seconds: float = Field(10.0, ge=0, le=3_600, description="How long the rate limit of a tenant is kept.")
     retry_after_seconds: int = Field(2, ge=1, le=600, description="When a caller that was told 503 should try again.")
-
     stream_heartbeat_seconds: float = Field(15.0, gt=0, le=300, description="A stream of events that is silent for so long gets a comment.")
     stream_send_seconds: float = Field(10.0, gt=0, le=300, description="How long a reader of a stream may take to take what it was sent.")
     stream_longest_seconds: float = Field(1_800.0, gt=0, le=86_400, description="How long a stream lasts, before its reader comes again.")

@@ -18,7 +18,6 @@ from services.gateway.calls import principal_of
 from services.gateway.errors import broken_rule
 from services.gateway.openapi import Operation, refused
 from services.gateway.streams import Streams
-from services.gateway.versions import check_version
 
 PATH = "/api/v1/events"
 MEDIA_TYPE = "text/event-stream"
@@ -67,7 +66,7 @@ class EventRoutes:
             status_code=STREAM.status,
             responses=STREAM.responses,
             response_class=_Documented,
-            dependencies=[Depends(self._access.requires(permission).check), Depends(check_version)],
+            dependencies=[Depends(self._access.requires(permission).check)],
         )
         return router
 
