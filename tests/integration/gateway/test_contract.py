@@ -54,7 +54,8 @@ async def test_every_operation_keeps_to_the_document(mesh: Mesh, spawn: Spawn, t
     await mesh.start_all()
     await mesh.start(*(build(mesh.settings, mesh.telemetry) for build in builds), *(mesh.projection(model) for model in models))
     # The tenant's settings are tried as well: they must not limit the rest of the run.
-    gateway = await spawn(free_port(set()), AGENTMESH_GATEWAY_TENANT_LIMIT_SECONDS="3600")
+    # A stream of events ends by itself after a moment, so that it is tried like the rest.
+    gateway = await spawn(free_port(set()), AGENTMESH_GATEWAY_TENANT_LIMIT_SECONDS="3600", AGENTMESH_GATEWAY_STREAM_LONGEST_SECONDS="0.1")
     code, said = await schemathesis(gateway.url, tmp_path, examples=5)
     with capsys.disabled():
         print("\n" + said[-1500:])
