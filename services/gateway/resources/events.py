@@ -139,11 +139,22 @@ def _place(text: str, contexts: Sequence[str], ends: Mapping[str, int], where: s
         raise broken_rule(field, str(error), text, where=where) from None
 
 
-_EXAMPLE = (
-    'id: requests:17\r\nevent: agentmesh.requests.RequestCreated.v1\r\ndata: {"specversion":"1.0","id":"…","type":'
-    '"agentmesh.requests.RequestCreated.v1","source":"/agentmesh/requests","subject":"req-1","time":"2026-05-04T12:00:00Z","tenantid":'
-    '"acme","sequence":"00000000000000000001","position":"17","datacontenttype":"application/json","data":{"request_id":"req-1"}}\r\n\r\n'
+_DATA = (
+    '{"specversion":"1.0","id":"6f0d1a52-3c3b-4b9e-9d51-7e8f9a0b1c2d","type":"agentmesh.requests.RequestCreated.v1",'
+    '"source":"/agentmesh/requests","subject":"req-1","time":"2026-05-04T12:00:00Z","tenantid":"acme",'
+    '"sequence":"00000000000000000001","position":"17","datacontenttype":"application/json","data":{"request_id":"req-1"}}'
 )
+# Before OpenAPI 3.2 the schema of a stream is that of one event.
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "The place after the event."},
+        "event": {"type": "string", "description": "The event's type, or `closing`."},
+        "data": {"type": "string", "description": "The event as a CloudEvent in JSON."},
+        "retry": {"type": "integer", "description": "Milliseconds."},
+    },
+}
+_EXAMPLE = {"id": "requests:17", "event": "agentmesh.requests.RequestCreated.v1", "data": _DATA}
 STREAM = Operation(
     "stream_events",
     "Stream events",
@@ -154,7 +165,7 @@ STREAM = Operation(
     "failed; come again after `retry` with the last id.",
     200,
     {
-        200: {"description": "The stream, which has no end.", "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}}},
+        200: {"description": "The stream, which has no end.", "content": {MEDIA_TYPE: {"schema": _EVENT, "example": _EXAMPLE}}},
         **refused(),
     },
 )

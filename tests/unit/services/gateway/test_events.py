@@ -49,7 +49,7 @@ class EventArena(Arena):
         self.logs = Logs(queue_events=self.settings.stream_queue_events)
         self.streamed = Counted()
         self.streams = Streams(self.logs.tail, self.settings, self.streamed)
-        self.app = build_app([EventRoutes(self.access, self.streams).router()], self.settings, self.counts, bind)
+        self.app = build_app([*self.routers, EventRoutes(self.access, self.streams).router()], self.settings, self.counts, bind)
 
     async def opened(self, count: int = 1) -> None:
         """Wait until so many streams are open."""
