@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,11 +26,13 @@ from infra.identity.base import Principal
 from services.gateway import errors
 from services.gateway.access import utc_now
 from services.gateway.errors import ApiError
+from services.gateway.partials import Partials
 from services.gateway.settings import GatewaySettings
 
 RETRY_MS = 1_000
 CHUNK_BYTES = 32 * 1024
 CLOSING = "closing"
+PARTIAL_SECONDS = 0.1
 logger = logging.getLogger(__name__)
 
 
@@ -64,9 +67,16 @@ class Streams:
         self.now = now
         self._of_tenants: Counter[str] = Counter()
 
-    async def open(self, principal: Principal, followed: Followed, place: Mapping[str, int], customer: str | None) -> EventStream:
-        """The answer to a caller; of a `customer` it shows the own requests only. Raises ApiError, 503 or 429, where there are too many;
-        TransientError."""
+    async def open(
+        self,
+        principal: Principal,
+        followed: Followed,
+        place: Mapping[str, int],
+        customer: str | None,
+        partials: Callable[[], Partials] | None = None,
+    ) -> EventStream:
+        """The answer to a caller; of a `customer` it shows the own requests only; what `partials` have stands between the events. Raises
+        ApiError, 503 or 429, where there are too many; TransientError."""
         self._enter(principal.tenant_id)
         try:
             subscription = await self.source.subscribe(followed, place)
@@ -76,7 +86,7 @@ class Streams:
                 raise errors.unavailable(self.settings.retry_after_seconds) from error
             raise
         self.observer.opened()
-        return EventStream(self, principal, subscription, customer)
+        return EventStream(self, principal, subscription, customer, partials)
 
     def ended(self, stream: EventStream) -> None:
         """A stream is over, whoever ended it."""
@@ -102,7 +112,14 @@ class Streams:
 class EventStream(EventSourceResponse):
     """One answer. It ends when its reader leaves or is too slow, when the token or the longest time ends, or with the process."""
 
-    def __init__(self, streams: Streams, principal: Principal, subscription: Subscription, customer: str | None) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        principal: Principal,
+        subscription: Subscription,
+        customer: str | None,
+        partials: Callable[[], Partials] | None = None,
+    ) -> None:
         super().__init__(self._frames(), ping=0, send_timeout=streams.settings.stream_send_seconds)
         self.principal = principal
         self.reason: str = Closed.READER_LEFT
@@ -110,17 +127,22 @@ class EventStream(EventSourceResponse):
         self._streams = streams
         self._subscription = subscription
         self._customer = customer
+        self._open_partials = partials
+        self._partials: Partials | None = None
         self._until, self._at_end = self._end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
         try:
+            self._partials = None if self._open_partials is None else self._open_partials()
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
             self.reason = Ended.TOO_SLOW
         finally:
             self._subscription.leave()
             self._streams.ended(self)
+            if self._partials is not None:
+                await self._partials.close()
 
     def _end(self) -> tuple[float, Closed]:
         """When the stream ends, by the monotonic clock, and why."""
@@ -139,7 +161,10 @@ class EventStream(EventSourceResponse):
         silent_since = time.monotonic()
         try:
             while (left := self._until - time.monotonic()) > 0:
-                batch = await self._subscription.next(max(0.0, min(left, silent_since + heartbeat - time.monotonic())))
+                batch = await self._subscription.next(self._look_again(left, silent_since + heartbeat - time.monotonic()))
+                if self._partials is not None and (pieces := self._partials.taken()):
+                    yield pieces
+                    silent_since = time.monotonic()
                 async for chunk in self._chunks(batch, place):
                     yield chunk
                     silent_since = time.monotonic()
@@ -157,6 +182,10 @@ class EventStream(EventSourceResponse):
             self.reason = Ended.UNAVAILABLE
         told = json.dumps({"reason": self.reason, "retry_ms": RETRY_MS}, separators=(",", ":"))
         yield ServerSentEvent(event=CLOSING, data=told, retry=RETRY_MS).encode()
+
+    def _look_again(self, *seconds: float) -> float:
+        """How long events are waited for; not long where pieces may come beside them."""
+        return max(0.0, min(*seconds, math.inf if self._partials is None else PARTIAL_SECONDS))
 
     async def _chunks(self, batch: Batch, place: dict[str, int]) -> AsyncIterator[bytes]:
         """The events of a batch that the reader may see, several in one piece; `place` moves along."""

@@ -31,6 +31,7 @@ from infra.identity.settings import load_token_settings, token_issuer
 from infra.identity.sign_in import SignIn
 from infra.kafka.producer import PagePublisher
 from infra.outcomes.waiting import StoreOutcomes, WatchedVersions
+from infra.partial_outputs.redis import RedisHeardPieces
 from infra.positions.states import PostgresReadModelStates
 from infra.positions.watched import KafkaEnds, WatchedPositions
 from infra.postgres.base import QueryPort, TenantReads
@@ -68,7 +69,7 @@ from services.gateway.resources.approvals import ApprovalRoutes
 from services.gateway.resources.base import Parts, Routes
 from services.gateway.resources.customers import CustomerRoutes
 from services.gateway.resources.dead_letters import DeadLetterRoutes
-from services.gateway.resources.events import EventRoutes
+from services.gateway.resources.events import EventRoutes, RequestStreamRoutes
 from services.gateway.resources.projections import ProjectionRoutes
 from services.gateway.resources.requests import RequestRoutes
 from services.gateway.resources.tasks import TaskRoutes
@@ -179,11 +180,13 @@ class GatewayWorker(ConnectedWorker):
         health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)
         heads = LogHeads(self.database, CONTEXTS)
         self._tail = SharedTail(self.stores, heads, poll_seconds=own.stream_poll_ms / 1000, queue_events=own.stream_queue_events)
+        self._heard = RedisHeardPieces(RedisPool(settings.redis_dsn, loaded(RedisPoolSettings)), settings.topic_prefix)
         streams = Streams(self._tail, own, CountedStreams(telemetry.metrics))
         routers = [
             TokenRoute(sign_in, tokens, limits).router(),
             *(routes(parts).router() for routes in ROUTES),
             EventRoutes(self._access, streams).router(),
+            RequestStreamRoutes(self._access, streams, RequestRoutes(parts), self._heard).router(),
         ]
         self._app = build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health)
         self._server: HttpServer | None = None
@@ -257,6 +260,7 @@ class GatewayWorker(ConnectedWorker):
         await self._positions.close()
         await self._ends.close()
         await self._cache.close()
+        await self._heard.close()
         await self._redis.close()
 
 

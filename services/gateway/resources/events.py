@@ -1,9 +1,10 @@
-"""The route of events: a signed-in call and its filters in, a stream of committed events out."""
+"""The routes of events: a signed-in call and its filters in, a stream of committed events out, of a tenant or of one request."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
@@ -13,10 +14,15 @@ from contracts.registry import EVENTS
 from contracts.topics import CONTEXTS
 from infra.event_streams.base import MAX_PLACE_CHARACTERS, Followed, WrongPlace, place_of
 from infra.identity.base import Permission, Principal
+from infra.partial_outputs.base import HeardPieces
 from services.gateway.access import Access, forbidden, own_customer
 from services.gateway.calls import principal_of
 from services.gateway.errors import broken_rule
 from services.gateway.openapi import Operation, refused
+from services.gateway.parameters import IdInPath
+from services.gateway.partials import Partials
+from services.gateway.resources.request_representation import REQUESTS_PATH
+from services.gateway.resources.requests import RequestRoutes
 from services.gateway.streams import Streams
 
 PATH = "/api/v1/events"
@@ -37,6 +43,9 @@ NOW: Literal["now"] = "now"
 
 Names = Annotated[list[str], Query(max_length=MAX_NAMES)]
 Place = Annotated[str, Query(max_length=MAX_PLACE_CHARACTERS)]
+Begin = Annotated[Literal["now", "beginning"], Query(alias="from", description="Where to begin without an id.")]
+LastEventId = Annotated[str | None, Query(description="As the header Last-Event-ID, which goes before it.")]
+LastEventIdHeader = Annotated[str | None, Header(alias="Last-Event-ID", description="The id of the last event that was read.")]
 
 
 class _Documented(Response):
@@ -55,19 +64,7 @@ class EventRoutes:
     def router(self) -> APIRouter:
         """The route with its permission."""
         router = APIRouter(tags=["events"])
-        permission = Permission.EVENT_SUBSCRIBE
-        router.add_api_route(
-            PATH,
-            self.stream,
-            methods=["GET"],
-            operation_id=STREAM.id,
-            summary=STREAM.summary,
-            description=f"{STREAM.description}\n\nPermission: `{permission.value}`.",
-            status_code=STREAM.status,
-            responses=STREAM.responses,
-            response_class=_Documented,
-            dependencies=[Depends(self._access.requires(permission).check)],
-        )
+        _add(router, PATH, self.stream, self._access, STREAM)
         return router
 
     async def stream(
@@ -78,21 +75,16 @@ class EventRoutes:
         aggregate_id: Annotated[
             str | None, Query(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL, description="Of this aggregate only.")
         ] = None,
-        begin: Annotated[Literal["now", "beginning"], Query(alias="from", description="Where to begin without an id.")] = NOW,
-        last_event_id: Annotated[str | None, Query(description="As the header Last-Event-ID, which goes before it.")] = None,
-        header_id: Annotated[str | None, Header(alias="Last-Event-ID", description="The id of the last event that was read.")] = None,
+        begin: Begin = NOW,
+        last_event_id: LastEventId = None,
+        header_id: LastEventIdHeader = None,
     ) -> Response:
         """A stream from now on, from the beginning, or from after an event."""
         principal = principal_of(request.scope)
         customer = own_customer(request, principal, Permission.EVENT_SUBSCRIBE)
         contexts = self._contexts(request, principal, _names("context", context, CONTEXTS))
         wants = _filter(frozenset(_types(type)), aggregate_id)
-        ends = await self._streams.source.now()
-        where, given = ("header", header_id) if header_id is not None else ("query", last_event_id)
-        if given is not None:
-            place = _place(given, contexts, ends, where)
-        else:
-            place = {each: 0 if begin == BEGINNING else ends[each] for each in contexts}
+        place = _begin(contexts, await self._streams.source.now(), begin, last_event_id, header_id)
         return await self._streams.open(principal, Followed(principal.tenant_id, contexts, wants), place, customer)
 
     def _contexts(self, request: Request, principal: Principal, asked: Sequence[str]) -> tuple[str, ...]:
@@ -106,6 +98,67 @@ class EventRoutes:
         if not allowed:
             raise forbidden(request, principal, Permission.REQUEST_READ)
         return tuple(each for each in CONTEXTS if each in (asked or allowed))
+
+
+class RequestStreamRoutes:
+    """The stream of one request: its events, and what models say about it before they have finished."""
+
+    def __init__(self, access: Access, streams: Streams, requests: RequestRoutes, heard: HeardPieces) -> None:
+        self._access = access
+        self._streams = streams
+        self._requests = requests
+        self._heard = heard
+
+    def router(self) -> APIRouter:
+        """The route with its permission."""
+        router = APIRouter(tags=["events"])
+        _add(router, f"{REQUESTS_PATH}/{{request_id}}/stream", self.stream, self._access, OF_REQUEST)
+        return router
+
+    async def stream(
+        self,
+        request: Request,
+        request_id: IdInPath,
+        begin: Begin = BEGINNING,
+        last_event_id: LastEventId = None,
+        header_id: LastEventIdHeader = None,
+    ) -> Response:
+        """A stream from the request's first event on, or from after an event."""
+        await self._requests.visible(request, request_id)
+        principal = principal_of(request.scope)
+        customer = own_customer(request, principal, Permission.EVENT_SUBSCRIBE)
+        place = _begin(("requests",), await self._streams.source.now(), begin, last_event_id, header_id)
+        followed = Followed(principal.tenant_id, ("requests",), _filter(frozenset(), request_id))
+        partials = None
+        if self._access.may(principal, Permission.TASK_READ):
+            partials = partial(Partials, self._heard, principal.tenant_id, request_id)
+        return await self._streams.open(principal, followed, place, customer, partials)
+
+
+def _add(router: APIRouter, path: str, handler: Any, access: Access, said: Operation) -> None:
+    permission = Permission.EVENT_SUBSCRIBE
+    router.add_api_route(
+        path,
+        handler,
+        methods=["GET"],
+        operation_id=said.id,
+        summary=said.summary,
+        description=f"{said.description}\n\nPermission: `{permission.value}`.",
+        status_code=said.status,
+        responses=said.responses,
+        response_class=_Documented,
+        dependencies=[Depends(access.requires(permission).check)],
+    )
+
+
+def _begin(
+    contexts: Sequence[str], ends: Mapping[str, int], begin: str, last_event_id: str | None, header_id: str | None
+) -> dict[str, int]:
+    """Where a stream begins. Raises ApiError, 422, for an id that is none of it."""
+    where, given = ("header", header_id) if header_id is not None else ("query", last_event_id)
+    if given is not None:
+        return _place(given, contexts, ends, where)
+    return {each: 0 if begin == BEGINNING else ends[each] for each in contexts}
 
 
 def _names(field: str, given: Sequence[str], known: Collection[str]) -> list[str]:
@@ -167,5 +220,17 @@ STREAM = Operation(
     {
         200: {"description": "The stream, which has no end.", "content": {MEDIA_TYPE: {"schema": _EVENT, "example": _EXAMPLE}}},
         **refused(),
+    },
+)
+OF_REQUEST = Operation(
+    "stream_request",
+    "Stream one request",
+    "The events of a request from its first one on, as `stream_events` streams them; and for callers who may read tasks, where the mesh is "
+    "set to it (AGENTMESH_MODEL_PARTIAL_OUTPUT), what a model says about it before it has finished, in events `partial` without an id. "
+    "These are a view only: they may be lost, and an attempt that fails has said them all the same; with `number` 1 an answer begins.",
+    200,
+    {
+        200: {"description": "The stream, which has no end.", "content": {MEDIA_TYPE: {"schema": _EVENT, "example": _EXAMPLE}}},
+        **refused("RESOURCE_NOT_FOUND"),
     },
 )

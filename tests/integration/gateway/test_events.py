@@ -10,6 +10,10 @@ import httpx2
 import pytest
 
 from infra.local_stack.ports import free_port
+from infra.partial_outputs.base import Piece, Topic
+from infra.partial_outputs.redis import RedisPartialOutputs
+from infra.redis.pool import RedisPool
+from infra.redis.settings import RedisPoolSettings
 from infra.supervisor.readiness import metrics_of
 from tests.event_stream import Parser, Received
 from tests.integration.gateway.conftest import LIST, OTHERS, OWN, Caller, OpenCaller, Spawn, bearer, serve
@@ -107,3 +111,48 @@ async def test_many_readers_of_one_process_are_all_told(mesh: Mesh, open_caller:
 
     await wait_for(all_left, 20, "the end of all streams")
     assert mesh.metric("event_streams_closed_total", reason="reader_left") == 100
+
+
+async def test_a_request_is_streamed_with_what_models_say_about_it_to_those_who_may_read_tasks(mesh: Mesh, call: Caller) -> None:
+    request_id, other = await call.created(), await call.created()
+    telling = RedisPartialOutputs(RedisPool(mesh.settings.redis_dsn, RedisPoolSettings()), mesh.settings.topic_prefix)
+    topic = Topic(tenant_id=TENANT, subject_id=request_id, task_id="task-1", attempt=2)
+
+    async def tell() -> None:
+        number = 0
+        while True:  # what is said while nobody listens yet is lost, as it may be
+            number += 1
+            telling.tell(Piece(topic=topic.model_copy(update={"subject_id": other}), operation="answer", number=number, text="not this"))
+            telling.tell(Piece(topic=topic, operation="answer", number=number, text="The invoice"))
+            await asyncio.sleep(0.05)
+
+    said = asyncio.create_task(tell())
+    path = f"{LIST}/{request_id}/stream"
+    created, partial = await _read(call.client, path, 2, "admin")
+    assert (created.event, created.data["subject"]) == ("agentmesh.requests.RequestCreated.v1", request_id)
+    assert (partial.event, partial.data["text"], partial.data["task_id"], partial.data["attempt"]) == (
+        "partial",
+        "The invoice",
+        "task-1",
+        2,
+    )
+    customer = asyncio.create_task(_read(call.client, path, 2, "customer"))
+    await asyncio.sleep(0.5)
+    await call("PATCH", f"{LIST}/{request_id}", json={"priority": 4})
+    assert [each.event for each in await customer] == [f"agentmesh.requests.{name}.v1" for name in ("RequestCreated", "RequestUpdated")]
+    assert (await call("GET", path, tenant="other")).status_code == 404
+    assert (await call("GET", f"{LIST}/req-none/stream")).status_code == 404
+    said.cancel()
+    await asyncio.gather(said, return_exceptions=True)
+    await telling.close()
+
+
+async def _read(client: httpx2.AsyncClient, path: str, count: int, role: str) -> list[Received]:
+    found: list[Received] = []
+    parser = Parser()
+    async with asyncio.timeout(60), client.stream("GET", path, headers=bearer(role)) as answer:
+        async for piece in answer.aiter_raw():
+            found += parser.feed(piece)
+            if len(found) >= count:
+                return found[:count]
+    raise AssertionError(f"the stream ended after {len(found)} events")
