@@ -280,3 +280,17 @@ def test_a_planted_undeclared_import_is_caught() -> None:
     assert undeclared("infra/health/cache.py", "import jgo", declared)
     assert not undeclared("infra/local_stack/kafka.py", "import jgo", declared)
     assert not undeclared("infra/health/cache.py", "import redis.asyncio\nimport structlog\nimport pydantic_core", declared)
+
+
+def test_the_client_imports_nothing_of_this_repository_and_only_what_it_declares() -> None:
+    folder = ROOT / "sdk" / "python"
+    text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    declared = {re.split(r"[<>=]", each)[0] for each in tomllib.loads(text)["project"]["dependencies"]}
+    allowed = {"agentmesh_client", *declared, *sys.stdlib_module_names}
+    found = {
+        path.name: foreign
+        for path in sorted((folder / "src").rglob("*.py"))
+        if (foreign := {name.split(".")[0] for _, name in imported_modules(Module(path.name), ast.parse(path.read_text()))} - allowed)
+    }
+    assert declared == {"httpx2", "pydantic"}
+    assert not found

@@ -60,6 +60,9 @@ async def test_a_request_is_created_changed_read_listed_rejected_and_waited_for(
     waiting = asyncio.create_task(client.wait_for(found.request_id, until={"rejected"}, timeout=30))
     await client.reject_request(found.request_id, "not ours")
     assert (await waiting).reason == "not ours"
+    events = client.request_events(found.request_id)
+    assert (await anext(events)).type.endswith("RequestCreated.v1")  # type: ignore[union-attr]
+    await events.aclose()
     history = await client.request_history(found.request_id, min_position=(await waiting).position)
     assert [each.event_type.split(".")[2] for each in history.items][:2] == ["RequestCreated", "RequestUpdated"]
     assert (await client.request_decisions(found.request_id)).items[-1].outcome == "rejected"
@@ -75,7 +78,7 @@ async def test_the_same_without_an_event_loop(url: str) -> None:
             listed = [each.request_id for each in mesh.all_requests(limit=1, sort="oldest")]
             stream = mesh.events(contexts=["requests"], types=["RequestCreated"], begin="beginning")
             told = [next(stream).subject for _ in ids]
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
             assert told == ids
             return ids, listed
 

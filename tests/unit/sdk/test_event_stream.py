@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agentmesh_client.calls import Answer
 from agentmesh_client.errors import Forbidden, NotConnected, Unauthorized, Unavailable, UnexpectedAnswer
 from agentmesh_client.event_stream import MOST_BYTES, Following, Frame, Parser, stream_call
+from agentmesh_client.models import Event, Partial
 
 TEXT = ": follow\nid: requests:1\nretry: 250\n\nid: requests:2\nevent: a\ndata: {\ndata: é}\n\n: heartbeat\nid: requests:3\n\ndata:x\n\n"
 FRAMES = [Frame("a", "{\né}", "requests:2"), Frame("message", "x", "requests:3")]
@@ -71,6 +72,7 @@ def wire(**changes: object) -> bytes:
 def test_an_event_is_typed_and_knows_its_place() -> None:
     reader, _ = following()
     (event,) = reader.took(wire())
+    assert isinstance(event, Event)
     assert (event.position, event.sequence, event.tenant_id, event.context, event.place) == (17, 1, "acme", "requests", "requests:17")
     with pytest.raises(UnexpectedAnswer):
         list(reader.took(wire(position="x")))
@@ -91,6 +93,13 @@ def test_a_closing_is_no_event_and_its_hint_is_kept() -> None:
     reader.opened()
     assert list(reader.took(b'event: closing\r\ndata: {"reason":"drained"}\r\nretry: 2500\r\n\r\n')) == []
     assert reader.pause() == 2.5
+
+
+def test_what_a_model_has_said_so_far_is_no_event_and_has_no_place() -> None:
+    reader, _ = following(last="requests:9")
+    said = b'event: partial\r\ndata: {"task_id":"t-1","attempt":1,"operation":"draft","number":1,"text":"Dear"}\r\n\r\n'
+    assert list(reader.took(said)) == [Partial(task_id="t-1", attempt=1, operation="draft", number=1, text="Dear")]
+    assert (reader.call().headers or {})["Last-Event-ID"] == "requests:9"
 
 
 def test_failures_in_a_row_wait_longer_and_a_connection_begins_anew() -> None:

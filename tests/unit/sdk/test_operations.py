@@ -23,7 +23,7 @@ LEFT_OUT = {
         "agents are those of version 2",
     ),
 }
-NAMED = {"stream_events": "events", "approve_request": "approve_request"}
+NAMED = {"stream_events": "events", "stream_request": "request_events"}
 ARGUMENTS: dict[str, Any] = {
     "capabilities": {"billing": 3},
     "position": 17,

@@ -20,7 +20,7 @@ from agentmesh_client.errors import (
     ValidationError,
     WaitTimedOut,
 )
-from agentmesh_client.models import Money
+from agentmesh_client.models import Event, Money, Partial
 from agentmesh_client.retries import Retries
 
 __all__ = [
@@ -31,11 +31,13 @@ __all__ = [
     "BusinessRuleViolation",
     "Conflict",
     "EndedOtherwise",
+    "Event",
     "Forbidden",
     "IdempotencyKeyReused",
     "Money",
     "NotConnected",
     "NotFound",
+    "Partial",
     "RateLimited",
     "Retries",
     "ServerError",

@@ -15,8 +15,8 @@ from agentmesh_client.calls import Accepted, Answer, Call
 from agentmesh_client.client import answer_of, with_self
 from agentmesh_client.course import FINAL, Course, Renew, Send, Sleep, Step, Steps
 from agentmesh_client.errors import AgentMeshError
-from agentmesh_client.event_stream import Begin, Following, cut_of, stream_call
-from agentmesh_client.models import Event, Page, Request
+from agentmesh_client.event_stream import Begin, Following, cut_of, request_stream_call, stream_call
+from agentmesh_client.models import Event, Page, Partial, Request
 from agentmesh_client.operations import directory, fleet, operating, requests
 from agentmesh_client.retries import Retries
 from agentmesh_client.signing import Signer, credentials_of
@@ -124,7 +124,29 @@ class AsyncAgentMesh:
         `patience` seconds (None: for ever). `last_event_id` is the `place` of the last event that you have dealt with; keep it, and the
         contexts. A connection that brings nothing for `silence` seconds counts as cut. Raises AgentMeshError."""
         call = stream_call(contexts, types, aggregate_id, begin, correlation_id)
-        following = Following(call, last_event_id, patience, self._course.now)
+        async with aclosing(self._follow(Following(call, last_event_id, patience, self._course.now), silence)) as found:
+            async for event in found:
+                if isinstance(event, Event):
+                    yield event
+
+    async def request_events(
+        self,
+        request_id: str,
+        *,
+        begin: Begin = "beginning",
+        last_event_id: str | None = None,
+        patience: float | None = None,
+        silence: float = 60.0,
+        correlation_id: str | None = None,
+    ) -> AsyncGenerator[Event | Partial, None]:
+        """The events of one request from its first on, and between them, where the mesh is set to it, what models say about it meanwhile
+        (Partial). Goes on after a cut as `events` does. Raises AgentMeshError."""
+        call = request_stream_call(request_id, begin, correlation_id)
+        async with aclosing(self._follow(Following(call, last_event_id, patience, self._course.now), silence)) as found:
+            async for event in found:
+                yield event
+
+    async def _follow(self, following: Following, silence: float) -> AsyncGenerator[Event | Partial, None]:
         while True:
             try:
                 async with aclosing(self._followed(following, silence)) as found:
@@ -135,7 +157,7 @@ class AsyncAgentMesh:
                     raise
             await self._do(Sleep(following.pause()))
 
-    async def _followed(self, following: Following, silence: float) -> AsyncGenerator[Event, None]:
+    async def _followed(self, following: Following, silence: float) -> AsyncGenerator[Event | Partial, None]:
         signer = self._course.signer
         if following.renew or signer.due():
             await self._do(Renew(signer.token))

@@ -6,7 +6,8 @@ import functools
 import inspect
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -15,8 +16,8 @@ import httpx2
 from agentmesh_client.calls import Accepted, Answer, Call
 from agentmesh_client.course import FINAL, Course, Renew, Send, Sleep, Step, Steps
 from agentmesh_client.errors import AgentMeshError
-from agentmesh_client.event_stream import Begin, Following, cut_of, stream_call
-from agentmesh_client.models import Event, Page, Request
+from agentmesh_client.event_stream import Begin, Following, cut_of, request_stream_call, stream_call
+from agentmesh_client.models import Event, Page, Partial, Request
 from agentmesh_client.operations import directory, fleet, operating, requests
 from agentmesh_client.retries import Retries
 from agentmesh_client.signing import Signer, credentials_of
@@ -126,12 +127,32 @@ class AgentMesh:
         patience: float | None = None,
         silence: float = 60.0,
         correlation_id: str | None = None,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """The committed events, without an end: after a cut it goes on where it was, as long as it is without a connection for at most
         `patience` seconds (None: for ever). `last_event_id` is the `place` of the last event that you have dealt with; keep it, and the
         contexts. A connection that brings nothing for `silence` seconds counts as cut. Raises AgentMeshError."""
         call = stream_call(contexts, types, aggregate_id, begin, correlation_id)
-        following = Following(call, last_event_id, patience, self._course.now)
+        with closing(self._follow(Following(call, last_event_id, patience, self._course.now), silence)) as found:
+            for event in found:
+                if isinstance(event, Event):
+                    yield event
+
+    def request_events(
+        self,
+        request_id: str,
+        *,
+        begin: Begin = "beginning",
+        last_event_id: str | None = None,
+        patience: float | None = None,
+        silence: float = 60.0,
+        correlation_id: str | None = None,
+    ) -> Generator[Event | Partial, None, None]:
+        """The events of one request from its first on, and between them, where the mesh is set to it, what models say about it meanwhile
+        (Partial). Goes on after a cut as `events` does. Raises AgentMeshError."""
+        call = request_stream_call(request_id, begin, correlation_id)
+        yield from self._follow(Following(call, last_event_id, patience, self._course.now), silence)
+
+    def _follow(self, following: Following, silence: float) -> Generator[Event | Partial, None, None]:
         while True:
             try:
                 yield from self._followed(following, silence)
@@ -140,7 +161,7 @@ class AgentMesh:
                     raise
             self._do(Sleep(following.pause()))
 
-    def _followed(self, following: Following, silence: float) -> Iterator[Event]:
+    def _followed(self, following: Following, silence: float) -> Generator[Event | Partial, None, None]:
         signer = self._course.signer
         if following.renew or signer.due():
             self._do(Renew(signer.token))

@@ -11,13 +11,14 @@ import pydantic
 
 from agentmesh_client.calls import Answer, Call, nothing, pairs_of, path_of
 from agentmesh_client.errors import AgentMeshError, NotConnected, RateLimited, Unauthorized, Unavailable, UnexpectedAnswer, error_of
-from agentmesh_client.models import Event
+from agentmesh_client.models import Event, Partial
 from agentmesh_client.retries import delay_ms
 
 LINE_END = re.compile(rb"\r\n|\r|\n")
 MOST_BYTES = 16 * 1024 * 1024
 """Of one event: a stream with a longer one is not read on."""
 CLOSING = "closing"
+PARTIAL = "partial"
 Begin = Literal["now", "beginning"]
 
 
@@ -105,6 +106,11 @@ def stream_call(
     return Call("GET", path_of("v1", "events"), nothing, query, correlation_id=correlation_id)
 
 
+def request_stream_call(request_id: str, begin: Begin = "beginning", correlation_id: str | None = None) -> Call[None]:
+    """The call that opens the stream of one request."""
+    return Call("GET", path_of("v1", "requests", request_id, "stream"), nothing, (("from", begin),), correlation_id=correlation_id)
+
+
 class Following:
     """One reader. It goes on after every cut, until it has been without a connection for `patience` seconds (None: for ever)."""
 
@@ -131,13 +137,16 @@ class Following:
         self._failures, self._asked, self._refused, self.renew = 0, 0.0, False, False
         self._connected_at = self._now()
 
-    def took(self, piece: bytes) -> Iterator[Event]:
+    def took(self, piece: bytes) -> Iterator[Event | Partial]:
         """The events that this piece ends. Raises UnexpectedAnswer."""
         self._connected_at = self._now()
         for frame in self._parser.feed(piece):
             if frame.event == CLOSING:
                 continue  # the gateway ends the stream now, and has said in `retry` when to come again
             try:
+                if frame.event == PARTIAL:
+                    yield Partial.model_validate_json(frame.data)
+                    continue
                 found = Event.model_validate_json(frame.data)
             except pydantic.ValidationError as error:
                 raise UnexpectedAnswer(f"An event of the stream cannot be read: {error.error_count()} fields.") from None

@@ -422,3 +422,13 @@ class Event(Model):
     def context(self) -> str:
         """The context whose log the event is in."""
         return self.source.rsplit("/", 1)[-1]
+
+
+class Partial(Model):
+    """What a model has said since the piece before, of an answer that is not finished; a view only. With `number` 1 an answer begins."""
+
+    task_id: str
+    attempt: int
+    operation: str
+    number: int
+    text: str
