@@ -52,6 +52,13 @@ async def operations() -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
+def needed_by(method: Any) -> list[Any]:
+    """A value for each argument that the method must have."""
+    parameters = inspect.signature(method).parameters.values()
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind != each.VAR_KEYWORD]
+    return [ARGUMENTS.get(each, f"a {each}") for each in needed]
+
+
 def called(name: str) -> httpx2.Request:
     """What the method sends, with each argument that it must have."""
     sent: list[httpx2.Request] = []
@@ -63,10 +70,7 @@ def called(name: str) -> httpx2.Request:
     http = httpx2.Client(transport=httpx2.MockTransport(answer))
     with AgentMesh("https://mesh.example", token="t", retries=Retries(attempts=1), http=http) as mesh, http:
         method = getattr(mesh, name)
-        needed = [
-            each for each in inspect.signature(method).parameters.values() if each.default is each.empty and each.kind != each.VAR_KEYWORD
-        ]
-        arguments = [ARGUMENTS.get(each.name, f"a {each.name}") for each in needed]
+        arguments = needed_by(method)
         with pytest.raises(AgentMeshError):
             next(method(*arguments))  # a stream is opened when its first event is asked for
     return sent[0]
@@ -107,6 +111,62 @@ async def test_every_parameter_and_field_of_the_document_can_be_given() -> None:
             named = (named - {"contact"}) | {"email", "phone"}
         missing = {each for each in named if each not in taken and ours.get(each) not in taken}
         assert not missing, f"{path}: {name} does not take {missing}"
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["every field", "required fields only"])
+async def test_every_answer_of_the_document_is_read_with_all_its_fields(whole: bool) -> None:
+    schemas = (await document())["components"]["schemas"]
+    for _, path, operation in await operations():
+        for status, said in operation["responses"].items():
+            content = said.get("content", {}).get("application/json")
+            if status not in ("200", "201") or content is None:
+                continue
+            sent = sample(content["schema"], schemas, whole)
+            read = answered(method_of(operation["operationId"]), int(status), sent)
+            assert not unread(sent, read.model_dump(by_alias=True, mode="json")), f"{path}: {type(read).__name__}"
+
+
+def sample(schema: dict[str, Any], schemas: dict[str, Any], whole: bool) -> Any:
+    """A value that fits the schema."""
+    if "$ref" in schema:
+        return sample(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas, whole)
+    if "anyOf" in schema:
+        kinds = schema["anyOf"]
+        return None if not whole and {"type": "null"} in kinds else sample(kinds[0], schemas, whole)
+    if "enum" in schema:
+        return schema["enum"][0]
+    if "properties" in schema:
+        names = schema["properties"] if whole else schema.get("required", [])
+        return {name: sample(schema["properties"][name], schemas, whole) for name in names}
+    more = schema.get("additionalProperties")
+    if isinstance(more, dict):
+        return {"a": sample(more, schemas, whole)}
+    if "items" in schema:
+        return [sample(schema["items"], schemas, whole)]
+    text = "2026-05-04T12:00:00Z" if schema.get("format") == "date-time" else "7"
+    return {"object": {}, "string": text, "boolean": True, "integer": 1, "number": 1}.get(schema.get("type", ""))
+
+
+def unread(sent: Any, read: Any, where: str = "") -> list[str]:
+    """The fields that were sent and are not in what was read."""
+    if isinstance(sent, dict):
+        missing = [f"{where}.{name}" for name in sent if name not in read]
+        return missing + [each for name in sent if name in read for each in unread(sent[name], read[name], f"{where}.{name}")]
+    if isinstance(sent, list):
+        return [each for one, other in zip(sent, read, strict=True) for each in unread(one, other, where)]
+    return []
+
+
+def test_a_field_that_is_not_read_is_found() -> None:
+    assert unread({"a": [{"b": 1, "c": 2}]}, {"a": [{"b": 1}]}) == [".a.c"]
+
+
+def answered(name: str, status: int, example: Any) -> Any:
+    """What the method makes of this answer."""
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(status, json=example))
+    with httpx2.Client(transport=transport) as http:
+        method = getattr(AgentMesh("https://mesh.example", token="t", http=http), name)
+        return method(*needed_by(method))
 
 
 @pytest.mark.parametrize("client", [AgentMesh, AsyncAgentMesh])
