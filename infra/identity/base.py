@@ -88,7 +88,8 @@ class TokenVerifier(Protocol):
     """Tells who a token speaks for."""
 
     def verify(self, text: str, now: datetime) -> Principal:
-        """The principal of an access token that is valid at `now` (UTC). Raises TokenExpired, or InvalidToken for every other defect."""
+        """The principal of an access token that is valid at `now` (UTC). Raises TokenExpired, or InvalidToken for every other defect;
+        TransientError while the keys of a foreign issuer are not known yet."""
         ...
 
 

@@ -10,7 +10,8 @@ MOST_TOKENS = 10_000
 
 
 class RememberedTokens:
-    """A verifier that reads each token once. What was true of a signature stays true, so of a token that is known only its end is asked;
+    """A verifier that reads each token once. What was true of a signature stays true while its key is believed, so of a
+    token that is known only its end is asked;
     one without an end is read each time. Of more than `most` tokens the oldest are forgotten, and read again when they come."""
 
     def __init__(self, verifier: TokenVerifier, most: int = MOST_TOKENS) -> None:
@@ -27,6 +28,10 @@ class RememberedTokens:
             del self._known[text]
             raise TokenExpired
         return known
+
+    def forget(self) -> None:
+        """Read every token anew; asked for when keys have changed, so that no token outlives the key that it was signed with."""
+        self._known.clear()
 
     def _read(self, text: str, now: datetime) -> Principal:
         found = self._verifier.verify(text, now)

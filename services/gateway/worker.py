@@ -24,6 +24,9 @@ from infra.event_store.heads import LogHeads
 from infra.event_streams.tail import SharedTail
 from infra.health.cached import SharedHealth
 from infra.identity.accounts_postgres import PostgresAccounts
+from infra.identity.base import TokenVerifier
+from infra.identity.foreign import Issuers
+from infra.identity.foreign_settings import ForeignIssuerSettings, foreign_issuer
 from infra.identity.passwords import SecretHasher
 from infra.identity.permissions import permits
 from infra.identity.remembered import RememberedTokens
@@ -166,10 +169,12 @@ class GatewayWorker(ConnectedWorker):
         self._outcomes = StoreOutcomes(self.stores)
         self._versions = {name: WatchedVersions(partial(versions, self.database)) for name, versions in SHOWN_VERSIONS.items()}
         self._redis = RedisPool(settings.redis_dsn, loaded(RedisPoolSettings))
-        tokens = token_issuer(load_token_settings())
+        token_settings = load_token_settings()
+        tokens = token_issuer(token_settings)
+        self._foreign = foreign_issuer(loaded(ForeignIssuerSettings), token_settings.issuer)
         sign_in = SignIn(PostgresAccounts(self.database), SecretHasher(), telemetry.metrics)
         limits = self._limits(loaded(RateLimitSettings), self._reads)
-        self._access = Access(RememberedTokens(tokens), ApiKeys(sign_in, own.api_key_seconds), permits, limits)
+        self._access = Access(self._remembered(tokens), ApiKeys(sign_in, own.api_key_seconds), permits, limits)
         orders = Orders(self._publisher, self._outcomes, self._versions)
         self._ends = KafkaEnds(self.settings, "agentmesh-gateway-ends")
         self._positions = WatchedPositions(self.database, self._ends, partitions=settings.partitions, topic_prefix=settings.topic_prefix)
@@ -190,6 +195,14 @@ class GatewayWorker(ConnectedWorker):
         ]
         self._app = build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health)
         self._server: HttpServer | None = None
+
+    def _remembered(self, own: TokenVerifier) -> RememberedTokens:
+        """The verifier of all tokens: a foreign issuer's are read anew when its keys have changed."""
+        if self._foreign is None:
+            return RememberedTokens(own)
+        remembered = RememberedTokens(Issuers(own, {self._foreign.name: self._foreign.tokens}))
+        self._foreign.keys.when_changed(remembered.forget)
+        return remembered
 
     def _limits(self, settings: RateLimitSettings, reads: TenantReads) -> RateLimits:
         """Limits that hold while Redis is away, too."""
@@ -221,6 +234,8 @@ class GatewayWorker(ConnectedWorker):
         """Listen, until asked to stop."""
         await self.retry(self.stopping)("reads", self._reads.check)
         await self._redis.start()
+        if self._foreign is not None:
+            self._foreign.keys.start()
         self._server = HttpServer(
             self._app,
             self._own.host,
@@ -253,6 +268,8 @@ class GatewayWorker(ConnectedWorker):
         await self._tail.close()
         if self._server is not None:
             await self._server.stop()
+        if self._foreign is not None:
+            await self._foreign.close()
         await self._publisher.close()
         await self._outcomes.close()
         for versions in self._versions.values():
