@@ -139,7 +139,7 @@ def gateway_load(servers: Servers, say: Say, rates: list[int], waiting_rates: li
         reads = [Call("GET", f"{loaded.url}{REQUESTS}/{each}", loaded.headers) for each in ids]
         _attack(loaded, found, say, "GET one request", rates, seconds, lambda n: islice(cycle(reads), n))
         pages = [Call("GET", f"{loaded.url}{REQUESTS}?limit=20", loaded.headers)]
-        _attack(loaded, found, say, "GET a page of 20", rates, seconds, lambda n: islice(cycle(pages), n))
+        _attack(loaded, found, say, "GET a page of 20", rates[: len(rates) // 2], seconds, lambda n: islice(cycle(pages), n))
         at_once = {"Prefer": "wait=0"}
         _attack(loaded, found, say, "POST wait=0", rates, seconds, lambda n: posts(loaded.url, REQUESTS, loaded.headers, n, **at_once))
         _attack(loaded, found, say, "POST, default wait", waiting_rates, seconds, lambda n: posts(loaded.url, REQUESTS, loaded.headers, n))
