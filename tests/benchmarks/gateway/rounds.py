@@ -33,6 +33,8 @@ REQUESTS = "/api/v1/requests"
 FLOOR = TopicSpec("floor", 12, 3_600_000, "delete")
 KNOWN = 200
 DRAIN_SECONDS = 240.0
+# A gateway keeps a tenant's limit for ten seconds.
+LIMIT_SECONDS = 11.0
 CLIENTS, CLIENT_SECONDS, CLIENT_PAUSE = 1_000, 15.0, 5.0
 OPEN = b"SELECT count(*) FROM read_requests.requests WHERE status IN ('pending', 'triaged', 'in_progress', 'approved')"
 
@@ -77,6 +79,7 @@ class LoadedGateway:
         floor = self.fleet.launch("floor", "tests.benchmarks.gateway.floor", self.arena.bootstrap, topic, floor_port)
         floor.hear()
         self._call("POST", "/api/v1/tenants", {"name": "Bench", "settings": {"requests_per_minute": 1_000_000}}, 201)
+        time.sleep(LIMIT_SECONDS)
 
     def known(self, count: int) -> list[str]:
         """The ids of requests that are shown."""
