@@ -104,8 +104,10 @@ class RedisHeardPieces:
 
     async def _subscribe(self, name: str) -> None:
         if not self._open:
-            self._open = await self._pool.start()
+            await self._pool.start()  # where Redis is away, the subscription says so
+            self._open = True
         if self._listening is None or self._listening.done():
+            await self._stop()  # what Redis has left behind, when it went away
             self._subscription = self._pool.client.pubsub(ignore_subscribe_messages=True)
             await self._subscription.subscribe(name)
             self._listening = asyncio.create_task(self._listen(self._subscription), name="partial-outputs")
