@@ -6,122 +6,22 @@ child: `relayed = metrics.events_relayed_total.labels(context)`.
 
 from __future__ import annotations
 
-import time
-from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
-from opentelemetry import trace
-from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, Info, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, Info, PlatformCollector, ProcessCollector
 
 from infra.telemetry import names
+from infra.telemetry.bounded import DEFAULT_LABEL_LIMIT, Bounded, BoundedCounter, BoundedGauge, BoundedHistogram
 
-DEFAULT_LABEL_LIMIT = 1_000
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 RUN_BUCKETS = (*LATENCY_BUCKETS, 30.0, 60.0, 120.0, 300.0)
+# From one workflow that nothing holds up to one that waits for a person for a week.
+REQUEST_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0, 604_800.0)
+APPROVAL_BUCKETS = (1.0, 10.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 28_800.0, 86_400.0, 259_200.0, 604_800.0)
+DISPATCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
-# Partitions are bounded by the broker; a gauge of "other partitions" would mean nothing.
-ENUMERATED_LABELS = frozenset({"partition"})
 
-M = TypeVar("M", bound="_Bounded")
-
-
-class BoundedChildren:
-    """The children of one metric, with at most `limit` values of each label (OBS-33); what comes later is counted as `other`."""
-
-    def __init__(self, label_names: tuple[str, ...], limit: int) -> None:
-        self._names = label_names
-        self._limit = limit
-        self._seen: dict[str, set[str]] = {name: set() for name in label_names if name not in ENUMERATED_LABELS}
-        self.cache: dict[tuple[object, ...], Any] = {}
-
-    def bounded(self, values: tuple[object, ...]) -> tuple[tuple[str, ...], bool]:
-        """The values to use, and whether they are the given ones."""
-        texts = tuple(str(value) for value in values)
-        result = tuple(self._bound(name, text) for name, text in zip(self._names, texts, strict=True))
-        return result, result == texts
-
-    def _bound(self, name: str, text: str) -> str:
-        seen = self._seen.get(name)
-        if seen is None or text in seen:
-            return text
-        if len(seen) >= self._limit:
-            return names.OTHER_LABEL
-        seen.add(text)
-        return text
-
-
-class _Bounded:
-    """Mixed into a metric class: its `labels` is bounded and cached."""
-
-    _children: BoundedChildren | None = None
-    _labelnames: tuple[str, ...]
-
-    def bound(self, limit: int) -> None:
-        """Start to bound the labels of this metric."""
-        self._children = BoundedChildren(tuple(self._labelnames), limit)
-
-    def labels(self, *values: object, **by_name: object) -> Any:
-        """The child for these label values, given by place or by name."""
-        children = self._children
-        if children is None:
-            return super().labels(*values, **by_name)  # type: ignore[misc]
-        key = values or tuple(by_name.values())
-        if by_name and tuple(by_name) != self._labelnames:
-            key = self._in_order(by_name)
-        child = children.cache.get(key)
-        if child is not None:
-            return child
-        if len(key) != len(self._labelnames):
-            raise ValueError(f"{self} takes the labels {', '.join(self._labelnames)}")
-        texts, as_given = children.bounded(key)
-        child = super().labels(*texts)  # type: ignore[misc]
-        if as_given:
-            children.cache[key] = child
-        return child
-
-    def _in_order(self, by_name: dict[str, object]) -> tuple[object, ...]:
-        if set(by_name) != set(self._labelnames):
-            raise ValueError(f"{self} takes the labels {', '.join(self._labelnames)}")
-        return tuple(by_name[name] for name in self._labelnames)
-
-
-class BoundedCounter(_Bounded, Counter):
-    """A counter whose labels cannot grow without end."""
-
-
-class BoundedGauge(_Bounded, Gauge):
-    """A gauge whose labels cannot grow without end."""
-
-
-class BoundedHistogram(_Bounded, Histogram):
-    """A histogram whose labels cannot grow without end."""
-
-
-class Observer(Protocol):
-    """What `timed` needs: a histogram without labels, or a child of one."""
-
-    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None: ...
-
-
-class timed:
-    """`with timed(histogram):` observes the seconds of the block, when it fails as when it succeeds (OBS-33).
-
-    Inside a recorded span the observation carries the trace id as exemplar, which OpenMetrics readers show.
-    """
-
-    __slots__ = ("_histogram", "_started")
-
-    def __init__(self, histogram: Observer) -> None:
-        self._histogram = histogram
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None) -> None:
-        seconds = time.perf_counter() - self._started
-        context = trace.get_current_span().get_span_context()
-        exemplar = {"trace_id": f"{context.trace_id:032x}"} if context.trace_flags.sampled else None
-        self._histogram.observe(seconds, exemplar)
+M = TypeVar("M", bound=Bounded)
 
 
 class Metrics:
@@ -149,6 +49,9 @@ class Metrics:
         self._define_dependency_metrics()
         self._define_agent_metrics()
         self._define_http_metrics()
+        self._define_workflow_metrics()
+        self._define_process_metrics()
+        self._define_monitor_metrics()
 
     def _define_command_metrics(self) -> None:
         self.commands_handled_total = self._counter(
@@ -172,6 +75,9 @@ class Metrics:
         )
         self.event_append_conflicts_total = self._counter(
             names.EVENT_APPEND_CONFLICTS_TOTAL, "Aggregates decided again because another writer was first."
+        )
+        self.events_appended_total = self._counter(
+            names.EVENTS_APPENDED_TOTAL, "Events committed to the store, by the short name of their type: RequestCreated.", "type"
         )
 
     def _define_flow_metrics(self) -> None:
@@ -235,6 +141,80 @@ class Metrics:
             names.EVENT_STREAMS_CLOSED_TOTAL,
             "Streams that ended: reader_left, too_slow, token_expired, renew, drained, unavailable, failed.",
             "reason",
+        )
+
+        self.permissions_refused_total = self._counter(
+            names.PERMISSIONS_REFUSED_TOTAL, "Calls refused because the caller lacks a permission, by that permission.", "permission"
+        )
+        self.rate_limited_total = self._counter(
+            names.RATE_LIMITED_TOTAL, "Calls refused because a rate limit was used up, by class of route.", "route_class"
+        )
+
+    def _define_workflow_metrics(self) -> None:
+        self.request_duration_seconds = self._histogram(
+            names.REQUEST_DURATION_SECONDS,
+            "Time from the creation of a request to its end, by how it ended: completed, failed, rejected, deleted.",
+            "status",
+            buckets=REQUEST_BUCKETS,
+        )
+        self.approval_wait_seconds = self._histogram(
+            names.APPROVAL_WAIT_SECONDS,
+            "Time from asking for an approval to its decision: approved, rejected, expired.",
+            "decision",
+            buckets=APPROVAL_BUCKETS,
+        )
+        self.dispatch_wait_seconds = self._histogram(
+            names.DISPATCH_WAIT_SECONDS,
+            "Time that a task waited from being queued (anew, for a further attempt) to its assignment to an agent.",
+            buckets=DISPATCH_BUCKETS,
+        )
+        self.dispatch_decisions_total = self._counter(
+            names.DISPATCH_DECISIONS_TOTAL,
+            "What became of the leading dispatcher's choices: assigned, refused, unanswered, taken_back.",
+            "outcome",
+        )
+        self.live_hosts = self._gauge(names.LIVE_HOSTS, "Agent hosts whose heartbeats the leading dispatcher hears.")
+
+    def _define_process_metrics(self) -> None:
+        self.worker_attempt_timestamp_seconds = self._gauge(
+            names.WORKER_ATTEMPT_TIMESTAMP_SECONDS,
+            "When the main loop of a worker last made an attempt, one that failed for a server that is away included.",
+            "worker",
+        )
+        self.component_health = self._gauge(
+            names.COMPONENT_HEALTH, "What the last health check of a component found: 0 healthy, 1 degraded, 2 unhealthy.", "component"
+        )
+        self.tls_certificate_expiry_timestamp_seconds = self._gauge(
+            names.TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, "When a certificate that this process serves with expires.", "certificate"
+        )
+        self.spans_dropped_total = self._counter(names.SPANS_DROPPED_TOTAL, "Recorded spans that never reached the collector.")
+        self.log_lines_total = self._counter(names.LOG_LINES_TOTAL, "Lines written to the log, by level.", "level")
+
+    def _define_monitor_metrics(self) -> None:
+        self.monitor_leader = self._gauge(names.MONITOR_LEADER, "1 while this process watches the mesh, 0 in stand-by.")
+        self.lag_messages = self._gauge(
+            names.LAG_MESSAGES,
+            "Records or events that a follower has not handled yet, by kind: consumer_group, relay, projection, process_manager.",
+            "kind",
+            "name",
+        )
+        self.lag_seconds = self._gauge(
+            names.LAG_SECONDS,
+            "Age of the oldest record or event that a follower has not handled yet; 0 when there is none.",
+            "kind",
+            "name",
+        )
+        self.waiting = self._gauge(
+            names.WAITING, "What is open, by kind: request (not ended), task (not started), approval (not decided).", "kind"
+        )
+        self.oldest_waiting_seconds = self._gauge(
+            names.OLDEST_WAITING_SECONDS, "Age of the oldest of what is open, by kind; 0 when nothing is.", "kind"
+        )
+        self.approvals_pending = self._gauge(names.APPROVALS_PENDING, "Approvals that wait for a person's decision.")
+        self.parked_keys = self._gauge(names.PARKED_KEYS, "Aggregates that stand still behind a parked record, by context.", "context")
+        self.parked_records = self._gauge(names.PARKED_RECORDS, "Records that are parked, by context.", "context")
+        self.oldest_parked_seconds = self._gauge(
+            names.OLDEST_PARKED_SECONDS, "How long the oldest parked record of a context has been parked; 0 when there is none.", "context"
         )
 
     def _define_fleet_metrics(self) -> None:

@@ -7,8 +7,9 @@ from typing import Any, Protocol, TextIO
 
 import structlog
 
+from infra.telemetry.bounded import DEFAULT_LABEL_LIMIT
 from infra.telemetry.logs import configure_logging, flush_logs, service_name
-from infra.telemetry.metrics import DEFAULT_LABEL_LIMIT, Metrics
+from infra.telemetry.metrics import Metrics
 from infra.telemetry.tracing import Tracing
 
 # What a source tree that was never installed calls itself; the same as in pyproject.toml.

@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics.exposition import generate_latest
 
-from infra.telemetry.metrics import BoundedCounter, BoundedGauge, BoundedHistogram, Metrics, timed
+from infra.telemetry.bounded import BoundedCounter, BoundedGauge, BoundedHistogram, timed
+from infra.telemetry.metrics import Metrics
 from infra.telemetry.tracing import Tracing
 
 EXPECTED = {
@@ -58,6 +59,28 @@ EXPECTED = {
     "cache_misses_total": ("counter", ("cache_type",)),
     "agentmesh_active_agents": ("gauge", ("tenant_id", "status")),
     "agentmesh_health_check_failures_total": ("counter", ("agent_id", "failure_reason")),
+    "agentmesh_events_appended_total": ("counter", ("type",)),
+    "agentmesh_request_duration_seconds": ("histogram", ("status",)),
+    "agentmesh_approval_wait_seconds": ("histogram", ("decision",)),
+    "agentmesh_approvals_pending": ("gauge", ()),
+    "agentmesh_dispatch_wait_seconds": ("histogram", ()),
+    "agentmesh_dispatch_decisions_total": ("counter", ("outcome",)),
+    "agentmesh_live_hosts": ("gauge", ()),
+    "agentmesh_worker_attempt_timestamp_seconds": ("gauge", ("worker",)),
+    "agentmesh_component_health": ("gauge", ("component",)),
+    "agentmesh_tls_certificate_expiry_timestamp_seconds": ("gauge", ("certificate",)),
+    "agentmesh_permissions_refused_total": ("counter", ("permission",)),
+    "agentmesh_rate_limited_total": ("counter", ("route_class",)),
+    "agentmesh_spans_dropped_total": ("counter", ()),
+    "agentmesh_log_lines_total": ("counter", ("level",)),
+    "agentmesh_monitor_leader": ("gauge", ()),
+    "agentmesh_lag_messages": ("gauge", ("kind", "name")),
+    "agentmesh_lag_seconds": ("gauge", ("kind", "name")),
+    "agentmesh_waiting": ("gauge", ("kind",)),
+    "agentmesh_oldest_waiting_seconds": ("gauge", ("kind",)),
+    "agentmesh_parked_keys": ("gauge", ("context",)),
+    "agentmesh_parked_records": ("gauge", ("context",)),
+    "agentmesh_oldest_parked_seconds": ("gauge", ("context",)),
 }
 
 

@@ -1,0 +1,118 @@
+"""The kinds of metrics that this product uses: those of prometheus_client with bounded labels (OBS-33), and a timer for them.
+
+Used by `infra.telemetry.metrics`, which defines every metric of a process.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Protocol
+
+from opentelemetry import trace
+from prometheus_client import Counter, Gauge, Histogram
+
+from infra.telemetry import names
+
+DEFAULT_LABEL_LIMIT = 1_000
+# Partitions are bounded by the broker; a gauge of "other partitions" would mean nothing.
+ENUMERATED_LABELS = frozenset({"partition"})
+
+
+class BoundedChildren:
+    """The children of one metric, with at most `limit` values of each label (OBS-33); what comes later is counted as `other`."""
+
+    def __init__(self, label_names: tuple[str, ...], limit: int) -> None:
+        self._names = label_names
+        self._limit = limit
+        self._seen: dict[str, set[str]] = {name: set() for name in label_names if name not in ENUMERATED_LABELS}
+        self.cache: dict[tuple[object, ...], Any] = {}
+
+    def bounded(self, values: tuple[object, ...]) -> tuple[tuple[str, ...], bool]:
+        """The values to use, and whether they are the given ones."""
+        texts = tuple(str(value) for value in values)
+        result = tuple(self._bound(name, text) for name, text in zip(self._names, texts, strict=True))
+        return result, result == texts
+
+    def _bound(self, name: str, text: str) -> str:
+        seen = self._seen.get(name)
+        if seen is None or text in seen:
+            return text
+        if len(seen) >= self._limit:
+            return names.OTHER_LABEL
+        seen.add(text)
+        return text
+
+
+class Bounded:
+    """Mixed into a metric class: its `labels` is bounded and cached."""
+
+    _children: BoundedChildren | None = None
+    _labelnames: tuple[str, ...]
+
+    def bound(self, limit: int) -> None:
+        """Start to bound the labels of this metric."""
+        self._children = BoundedChildren(tuple(self._labelnames), limit)
+
+    def labels(self, *values: object, **by_name: object) -> Any:
+        """The child for these label values, given by place or by name."""
+        children = self._children
+        if children is None:
+            return super().labels(*values, **by_name)  # type: ignore[misc]
+        key = values or tuple(by_name.values())
+        if by_name and tuple(by_name) != self._labelnames:
+            key = self._in_order(by_name)
+        child = children.cache.get(key)
+        if child is not None:
+            return child
+        if len(key) != len(self._labelnames):
+            raise ValueError(f"{self} takes the labels {', '.join(self._labelnames)}")
+        texts, as_given = children.bounded(key)
+        child = super().labels(*texts)  # type: ignore[misc]
+        if as_given:
+            children.cache[key] = child
+        return child
+
+    def _in_order(self, by_name: dict[str, object]) -> tuple[object, ...]:
+        if set(by_name) != set(self._labelnames):
+            raise ValueError(f"{self} takes the labels {', '.join(self._labelnames)}")
+        return tuple(by_name[name] for name in self._labelnames)
+
+
+class BoundedCounter(Bounded, Counter):
+    """A counter whose labels cannot grow without end."""
+
+
+class BoundedGauge(Bounded, Gauge):
+    """A gauge whose labels cannot grow without end."""
+
+
+class BoundedHistogram(Bounded, Histogram):
+    """A histogram whose labels cannot grow without end."""
+
+
+class Observer(Protocol):
+    """What `timed` needs: a histogram without labels, or a child of one."""
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None: ...
+
+
+class timed:
+    """`with timed(histogram):` observes the seconds of the block, when it fails as when it succeeds (OBS-33).
+
+    Inside a recorded span the observation carries the trace id as exemplar, which OpenMetrics readers show.
+    """
+
+    __slots__ = ("_histogram", "_started")
+
+    def __init__(self, histogram: Observer) -> None:
+        self._histogram = histogram
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None) -> None:
+        seconds = time.perf_counter() - self._started
+        context = trace.get_current_span().get_span_context()
+        exemplar = {"trace_id": f"{context.trace_id:032x}"} if context.trace_flags.sampled else None
+        self._histogram.observe(seconds, exemplar)
