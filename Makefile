@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench chaos schemas lock clean
+.PHONY: help setup tools demo test check format bench chaos schemas lock clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -30,6 +30,16 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PY) -m pip install -q --require-hashes -r requirements.lock
 	@$(PY) -m pip install -q --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
+
+# Never fails: what cannot be installed is said, and the tests that need it are skipped aloud.
+TOOLS := prometheus prometheus-alertmanager chromium
+tools:           ## Debian packages for the tests of metrics, alerts and the console; only what is missing
+	@missing=; for p in $(TOOLS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	 test -n "$$missing" || { echo "tools: $(TOOLS) are here"; exit 0; }; \
+	 as=; test "$$(id -u)" = 0 || as="sudo -n"; install="apt-get install -y --no-install-recommends$$missing"; \
+	 if command -v apt-get >/dev/null && $$as true 2>/dev/null; then echo "tools: $$install"; export DEBIAN_FRONTEND=noninteractive; \
+	   $$as apt-get update -qq && $$as $$install -qq >/dev/null || echo "tools: did not succeed; the tests that need$$missing are skipped"; \
+	 else echo "tools: missing:$$missing; with apt, as root: $$install"; fi
 
 $(PEERS): requirements-bench.lock $(STAMP)
 	@echo "setup: installing requirements-bench.lock, the peers of the benchmark"
