@@ -16,12 +16,13 @@ from infra.read_models.postgres import create_indexes, create_tables, protect_ta
 
 logger = logging.getLogger(__name__)
 
-EXPECTED_REVISION = "0004"
+EXPECTED_REVISION = "0005"
 # Two migrations at once wait for one another on this advisory lock.
 MIGRATION_LOCK = 4_611_686_018_427
 UNPROTECTED = """
 SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relkind IN ('r', 'p') AND NOT (c.relrowsecurity AND c.relforcerowsecurity) LIMIT 1
+WHERE n.nspname = %s AND c.relkind IN ('r', 'p') AND NOT (c.relrowsecurity AND c.relforcerowsecurity
+      AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'of_observer')) LIMIT 1
 """
 
 

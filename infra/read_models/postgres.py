@@ -20,8 +20,9 @@ def create_tables(model: ReadModel, schema: str) -> bytes:
 
 
 def protect_tables(schema: str) -> bytes:
-    """SQL that lets the owner see all of the schema's tables and the reader's role one tenant's rows; it may run twice."""
-    return f"SELECT mesh.protect_read_model('{schema}');\n".encode()  # nosec B608 - the name of a read model's schema
+    """SQL that lets the owner see all of the schema's tables, the reader's role one tenant's rows and the observer's role ids, states and
+    times; it may run twice."""
+    return f"SELECT mesh.protect_read_model('{schema}'), mesh.show_read_model('{schema}');\n".encode()  # nosec B608 - the name of a read model's schema
 
 
 def create_indexes(model: ReadModel, schema: str) -> bytes:

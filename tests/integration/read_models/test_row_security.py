@@ -153,7 +153,7 @@ def test_every_table_of_every_read_model_is_protected_and_has_its_tenant(planted
             "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_policy p ON p.polrelid = c.oid "
             "WHERE c.relkind IN ('r', 'p') AND starts_with(n.nspname, 'read_') GROUP BY 1, 2"
         ).fetchall()
-    assert {name: rest for name, *rest in found} == {name: [True, ["of_owner", "of_tenant"], True] for name in NAMES}
+    assert {name: rest for name, *rest in found} == {name: [True, ["of_observer", "of_owner", "of_tenant"], True] for name in NAMES}
 
 
 async def test_a_query_that_forgot_its_tenant_leaks_nothing(reads: PostgresTenantReads) -> None:
@@ -317,10 +317,10 @@ async def test_a_rebuilt_read_model_is_protected_like_the_one_before(database: s
 
 
 def as_of_0003(connection: psycopg.Connection[Any]) -> None:
-    """Take away what 0004 brought."""
+    """Take away what 0004 brought, and later migrations to it."""
     for name in NAMES:
-        connection.execute(f"DROP POLICY of_owner ON {name}".encode())
-        connection.execute(f"DROP POLICY of_tenant ON {name}".encode())
+        for policy in ("of_owner", "of_tenant", "of_observer"):
+            connection.execute(f"DROP POLICY {policy} ON {name}".encode())
         connection.execute(f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY".encode())
         connection.execute(f"REVOKE ALL ON {name} FROM {READER}".encode())
     connection.execute("DROP FUNCTION mesh.protect_read_model")
