@@ -1,4 +1,4 @@
-"""The observer's role: an operator's login reads every tenant's states and times, and neither texts, nor people, nor anything it could change."""
+"""The observer's role: an operator's login reads every tenant's states and times; it sees no texts and no people, and changes nothing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.integration
 OBSERVER = "agentmesh_observer"
 # What customers wrote, who they are, who decided, and free text that may repeat either.
 PERSONAL = {
-    "customer_id", "thread_id", "message", "metadata", "resolution", "reason", "reasons", "escalation_reasons", "data", "auth_id", "by", "what",
-    "question", "asked_by", "answer", "answered_by", "findings", "decided_by", "approved_by", "approvers", "delegated_to", "delegated_by",
-    "name", "email", "phone", "financial_impact", "capabilities",
-}  # fmt: skip
+    *("customer_id", "thread_id", "name", "email", "phone", "message", "metadata", "resolution", "data", "what", "reason", "reasons"),
+    *("question", "asked_by", "answer", "answered_by", "findings", "escalation_reasons", "financial_impact", "capabilities"),
+    *("auth_id", "by", "decided_by", "approved_by", "approvers", "delegated_to", "delegated_by"),
+}
 DEAD_LETTERS = "position, aggregate_id, type_name, topic, cause, error_type, attempts, first_failed_at, status"
 
 
