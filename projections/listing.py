@@ -24,6 +24,26 @@ class Slice(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """How much of something waits, and since how many seconds the oldest of it does; 0 where nothing waits."""
+
+    count: int
+    oldest_seconds: float
+
+
+async def waiting_rows(port: QueryPort, table: str, time: str, condition: str, at_most: int) -> Waiting:
+    """What meets a condition for which the table has a partial index by time, of all tenants; counted up to `at_most`, by the database's
+    clock. Names and condition are SQL of the caller's code."""
+    rows = await port.fetch(
+        f"SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(w.since)), 0)::double precision FROM "  # nosec B608 - fixed names
+        f"(SELECT {time} AS since FROM {table} WHERE {condition} ORDER BY {time} LIMIT %(at_most)s::bigint) w".encode(),
+        {"at_most": at_most},
+    )
+    count, seconds = rows[0]
+    return Waiting(int(count), max(0.0, float(seconds)))
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """A table of a read model: its name with the schema, the columns of a view in its order, the id, and the time by which it is listed."""
 

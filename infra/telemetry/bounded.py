@@ -6,6 +6,8 @@ Used by `infra.telemetry.metrics`, which defines every metric of a process.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -43,6 +45,10 @@ class BoundedChildren:
         seen.add(text)
         return text
 
+    def forget(self) -> None:
+        """The children are gone. Which values have a place of their own stays, so that a series comes back under its own name."""
+        self.cache.clear()
+
 
 class Bounded:
     """Mixed into a metric class: its `labels` is bounded and cached."""
@@ -73,6 +79,12 @@ class Bounded:
             children.cache[key] = child
         return child
 
+    def clear(self) -> None:
+        """Show no child any more."""
+        super().clear()  # type: ignore[misc]
+        if self._children is not None:
+            self._children.forget()
+
     def _in_order(self, by_name: dict[str, object]) -> tuple[object, ...]:
         if set(by_name) != set(self._labelnames):
             raise ValueError(f"{self} takes the labels {', '.join(self._labelnames)}")
@@ -86,6 +98,16 @@ class BoundedCounter(Bounded, Counter):
 class BoundedGauge(Bounded, Gauge):
     """A gauge whose labels cannot grow without end."""
 
+    def replace(self, values: Mapping[tuple[str, ...], float]) -> None:
+        """Show these values and no others, by their labels; those that are counted as `other` are added up."""
+        children = self._children
+        sums: dict[tuple[str, ...], float] = defaultdict(float)
+        for labels, value in values.items():
+            sums[labels if children is None else children.bounded(labels)[0]] += value
+        self.clear()
+        for labels, value in sums.items():
+            self.labels(*labels).set(value)
+
 
 class BoundedHistogram(Bounded, Histogram):
     """A histogram whose labels cannot grow without end."""
@@ -95,6 +117,12 @@ class Observer(Protocol):
     """What `timed` needs: a histogram without labels, or a child of one."""
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None: ...
+
+
+def exemplar() -> dict[str, str] | None:
+    """The running span's trace as an observation names it, for OpenMetrics readers; None where no span is recorded."""
+    context = trace.get_current_span().get_span_context()
+    return {"trace_id": f"{context.trace_id:032x}"} if context.trace_flags.sampled else None
 
 
 class timed:
@@ -112,7 +140,4 @@ class timed:
         self._started = time.perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None) -> None:
-        seconds = time.perf_counter() - self._started
-        context = trace.get_current_span().get_span_context()
-        exemplar = {"trace_id": f"{context.trace_id:032x}"} if context.trace_flags.sampled else None
-        self._histogram.observe(seconds, exemplar)
+        self._histogram.observe(time.perf_counter() - self._started, exemplar())

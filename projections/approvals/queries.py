@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from contracts.money import Money
 from contracts.requests.values import ApprovalReason, EscalationReason
 from infra.postgres.base import QueryPort
-from projections.listing import After, Listing, Slice
+from projections.listing import After, Listing, Slice, Waiting, waiting_rows
 
 # An approval is waited for until it is decided or not wanted any more; by the database's clock, as the scheduler's deadlines.
 COLUMNS = """request_id, tenant_id, customer_id, customer_tier, message, category, priority, reasons::text, escalation_reasons::text,
@@ -110,6 +110,11 @@ async def list_approvals(port: QueryPort, query: ListApprovals) -> list[Approval
     """A page of approvals."""
     wanted = {"status": query.status, "customer_id": query.customer_id, "delegated_to": query.delegated_to}
     return [_view(row) for row in await LISTING.page(port, query.tenant_id, Slice(query.limit, query.after, query.oldest_first), **wanted)]
+
+
+async def waiting_approvals(port: QueryPort, at_most: int) -> Waiting:
+    """Approvals of all tenants that nobody has decided yet, counted up to `at_most`; for operators."""
+    return await waiting_rows(port, LISTING.table, "requested_at", "status = 'waiting'", at_most)
 
 
 async def approval_versions(port: QueryPort, request_ids: Sequence[str]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from contracts.money import Money
 from contracts.requests.values import Decision, EscalationReason
 from infra.postgres.base import QueryPort
-from projections.listing import After, Listing, Slice
+from projections.listing import After, Listing, Slice, Waiting, waiting_rows
 
 # The reasons of an escalation come one by one, with the decisions; an index finds them, for the rows of the page only.
 COLUMNS = """request_id, tenant_id, customer_id, thread_id, message, priority, category, status, confidence, escalated,
@@ -22,6 +22,8 @@ WHERE d.request_id = requests.request_id AND d.kind = 'escalation') END,
 financial_impact::text, approval_threshold::text, approved_by, resolution, reason, metadata::text, created_at, updated_at, completed_at,
 version, position"""
 LISTING = Listing("read_requests.requests", COLUMNS, id="request_id", time="created_at")
+# As in indexes.sql, so that its partial index serves it.
+OPEN = "status IN ('pending', 'triaged', 'in_progress', 'awaiting_approval', 'approved')"
 DECISIONS = b"""
 SELECT decision_id, kind, outcome, confidence, reason, decided_by, decided_at FROM read_requests.request_decisions
 WHERE request_id = %(id)s AND tenant_id = %(tenant)s ORDER BY version
@@ -124,6 +126,11 @@ async def list_requests(port: QueryPort, query: ListRequests) -> list[RequestVie
             port, query.tenant_id, Slice(query.limit, query.after, query.oldest_first), *escalated, *present, **wanted
         )
     ]
+
+
+async def open_requests(port: QueryPort, at_most: int) -> Waiting:
+    """Requests of all tenants that have not ended, counted up to `at_most`; for operators."""
+    return await waiting_rows(port, LISTING.table, "created_at", OPEN, at_most)
 
 
 async def find_by_customer(port: QueryPort, tenant_id: str, customer_id: str, limit: int = 100) -> list[RequestView]:

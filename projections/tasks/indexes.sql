@@ -8,3 +8,5 @@ CREATE INDEX ON {schema}.tasks (tenant_id, agent_id) WHERE status IN ('assigned'
 CREATE INDEX ON {schema}.tasks (tenant_id, kind, queued_at) WHERE status = 'queued';
 -- Asked by the scheduler from time to time; there are hardly ever any.
 CREATE INDEX ON {schema}.tasks (task_id) WHERE status = 'paused';
+-- Asked by the monitor from time to time: tasks of all tenants that nobody has started.
+CREATE INDEX ON {schema}.tasks (queued_at) WHERE status IN ('queued', 'assigned');

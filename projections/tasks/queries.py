@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from infra.postgres.base import QueryPort
-from projections.listing import After, Listing, Slice
+from projections.listing import After, Listing, Slice, Waiting, waiting_rows
 
 COLUMNS = """task_id, tenant_id, task_type, kind, subject_id, status, outcome, reason, error_type, priority, agent_id, attempt,
 max_attempts, queued_at, assigned_at, started_at, completed_at, deadline_at, duration_ms, model, input_tokens, output_tokens,
@@ -134,6 +134,11 @@ async def list_tasks(port: QueryPort, query: ListTasks) -> list[TaskView]:
     """A page of tasks."""
     wanted = {column: getattr(query, column) for column in ("status", "kind", "agent_id", "subject_id")}
     return [_view(row) for row in await LISTING.page(port, query.tenant_id, Slice(query.limit, query.after, query.oldest_first), **wanted)]
+
+
+async def tasks_not_started(port: QueryPort, at_most: int) -> Waiting:
+    """Tasks of all tenants that wait for an agent, or for their agent to begin, counted up to `at_most`; for operators."""
+    return await waiting_rows(port, LISTING.table, "queued_at", "status IN ('queued', 'assigned')", at_most)
 
 
 async def open_assignments(port: QueryPort, tenant_id: str, agent_ids: Sequence[str]) -> dict[str, int]:

@@ -32,7 +32,7 @@ DEFAULT_FLEET = (
     Member("tasks", ("tasks",), 1),
     # The small contexts share a process; each can have its own: agentmesh run customers.
     Member("directory", ("agents", "customers", "tenants"), 1),
-    Member("workflow", ("requests-process", "dispatcher", "scheduler"), 1),
+    Member("workflow", ("requests-process", "dispatcher", "scheduler", "monitor"), 1),
     Member("agent-host", ("agent-host", *BUILT_IN_AGENTS), 1),
     Member("relay", ("relay",), 1),
     Member("projections", ("projections",), 1),

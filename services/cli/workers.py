@@ -27,6 +27,7 @@ BUILDERS: Mapping[str, str] = {
     "tenants": "services.tenants.worker",
     "dispatcher": "services.dispatcher.worker",
     "scheduler": "services.scheduler.worker",
+    "monitor": "services.monitor.worker",
     "relay": "services.relay.worker",
     "gateway": "services.gateway.worker",
 }

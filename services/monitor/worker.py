@@ -1,0 +1,163 @@
+"""The monitor worker: committed offsets, checkpoints, relay positions and read models in, gauges out; one leads, the others stand by and
+tell nothing; run by `agentmesh run monitor`.
+
+What a worker tells of itself ends with it. This one looks from outside, so that the lag of a worker that is dead is seen, and grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+from contracts.topics import CONTEXTS
+from infra.errors import TransientError
+from infra.lags.base import Parked, RelayedLog
+from infra.lags.kafka import KafkaTopics
+from infra.lags.postgres import PostgresLogs
+from infra.runtime.leading_worker import LeadingWorker
+from infra.settings import MeshSettings
+from infra.telemetry.telemetry import Telemetry
+from projections.approvals.queries import waiting_approvals
+from projections.catalogue import read_models
+from projections.listing import Waiting
+from projections.requests.queries import open_requests
+from projections.tasks.queries import tasks_not_started
+from services.monitor.followers import Follower, Kind, Lag, Looks, group_topics, never_read, of_checkpoints, of_groups
+from services.monitor.settings import MonitorSettings
+
+logger = logging.getLogger(__name__)
+
+NAME = "monitor"
+REQUEST, TASK, APPROVAL = "request", "task", "approval"
+Lags = Mapping[tuple[Kind, str], Lag]
+
+
+class MonitorWorker(LeadingWorker):
+    """Tells how far everybody is behind, what waits and what is parked. It writes nothing, so two leaders for a moment do no harm."""
+
+    def __init__(self, settings: MeshSettings, telemetry: Telemetry) -> None:
+        self._own = MonitorSettings()
+        super().__init__(NAME, CONTEXTS, settings, telemetry, leader_poll_seconds=self._own.leader_poll_seconds)
+        self._logs = PostgresLogs(self.database, self.stores)
+        self._read_models = {model.name: model.contexts for model in read_models()}
+        self._topics = KafkaTopics(settings, f"agentmesh-{NAME}")
+        self._looks = Looks()
+        self._groups: dict[str, str] = {}
+        self._groups_known = 0.0
+
+    def required_topics(self) -> Collection[str]:
+        """None of its own: a topic that is missing is its worker's to tell."""
+        return ()
+
+    async def lead(self) -> None:
+        """Look from time to time. What is told ends with the leadership."""
+        self.telemetry.metrics.monitor_leader.set(1)
+        self._looks, self._groups_known = Looks(), 0.0
+        try:
+            while not self.stopping.is_set() and await self.leader.still_leads():
+                self.attempted()
+                await self._look()
+                self.succeeded()
+                await self.pause(self._own.interval_seconds)
+        finally:
+            self._forget()
+
+    async def drain(self) -> None:
+        """End the look in work, and ask Kafka no more."""
+        await super().drain()
+        await self._topics.close()
+
+    async def _look(self) -> None:
+        """One look at everything. While Kafka is away, what needs it is not told; all else is."""
+        most = self._own.most_counted
+        relayed, parked, requests, tasks, approvals, behind = await asyncio.gather(
+            self._logs.relayed(),
+            self._logs.parked(most),
+            open_requests(self.database, most),
+            tasks_not_started(self.database, most),
+            waiting_approvals(self.database, most),
+            self._behind(),
+        )
+        self._show_lags({**_of_relays(relayed), **behind})
+        self._show_waiting({REQUEST: requests, TASK: tasks, APPROVAL: approvals})
+        self._show_parked(parked)
+
+    async def _behind(self) -> Lags:
+        checkpoints = await self._logs.checkpoints()
+        try:
+            return await self._compare(of_checkpoints(self._read_models, checkpoints, self.settings.partitions, self.settings.topic_prefix))
+        except TransientError as error:
+            logger.warning("lags of the followers of topics are not known: %s", error)
+            self._looks = Looks()
+            return {}
+
+    async def _compare(self, followers: list[Follower]) -> Lags:
+        await self._know_groups()
+        committed = await self._topics.committed(self._groups)
+        followers += of_groups(self._groups, committed, self.settings.partitions)
+        # The ends last: who goes on meanwhile is not behind by less than nothing.
+        ends = await self._topics.ends({partition for follower in followers for partition in follower.places})
+        beginnings = await self._topics.beginnings(never_read(followers, ends))
+        unknown = self._looks.compare(followers, ends, beginnings)
+        times = await self._topics.times(unknown) if unknown else {}
+        return self._looks.lags(times, time.time())
+
+    async def _know_groups(self) -> None:
+        if self._groups and time.monotonic() - self._groups_known < self._own.topics_seconds:
+            return
+        self._groups = group_topics(CONTEXTS, await self._topics.names(), self.settings.topic_prefix)
+        self._groups_known = time.monotonic()
+
+    # -- telling ---------------------------------------------------------------------------------------------------------------------
+
+    def _show_lags(self, lags: Lags) -> None:
+        metrics = self.telemetry.metrics
+        metrics.lag_messages.replace({(kind.value, name): lag.messages for (kind, name), lag in lags.items()})
+        metrics.lag_seconds.replace({(kind.value, name): lag.seconds for (kind, name), lag in lags.items()})
+
+    def _show_waiting(self, waiting: Mapping[str, Waiting]) -> None:
+        metrics = self.telemetry.metrics
+        metrics.waiting.replace({(kind,): found.count for kind, found in waiting.items()})
+        metrics.oldest_waiting_seconds.replace({(kind,): found.oldest_seconds for kind, found in waiting.items()})
+        metrics.approvals_pending.set(waiting[APPROVAL].count)
+
+    def _show_parked(self, parked: Sequence[Parked]) -> None:
+        metrics = self.telemetry.metrics
+        nothing = [Parked(f"projection:{name}", 0, 0, 0.0) for name in self._read_models]
+        by_name = {each.name: each for each in (*nothing, *parked)}
+        metrics.parked_keys.replace({(name,): each.keys for name, each in by_name.items()})
+        metrics.parked_records.replace({(name,): each.records for name, each in by_name.items()})
+        metrics.oldest_parked_seconds.replace({(name,): each.oldest_seconds for name, each in by_name.items()})
+
+    def _forget(self) -> None:
+        """Another may lead now: what was told here is not true any more."""
+        metrics = self.telemetry.metrics
+        metrics.monitor_leader.set(0)
+        metrics.approvals_pending.set(0)
+        for gauge in (
+            metrics.lag_messages,
+            metrics.lag_seconds,
+            metrics.waiting,
+            metrics.oldest_waiting_seconds,
+            metrics.parked_keys,
+            metrics.parked_records,
+            metrics.oldest_parked_seconds,
+        ):
+            gauge.clear()
+
+
+def _of_relays(logs: Sequence[RelayedLog]) -> dict[tuple[Kind, str], Lag]:
+    now = time.time()
+    return {
+        (Kind.RELAY, log.context): Lag(
+            max(0, log.head - log.relayed), 0.0 if log.waiting_since is None else max(0.0, now - log.waiting_since.timestamp())
+        )
+        for log in logs
+    }
+
+
+def build(settings: MeshSettings, telemetry: Telemetry) -> MonitorWorker:
+    """The monitor of the whole mesh."""
+    return MonitorWorker(settings, telemetry)
