@@ -1,4 +1,5 @@
-"""Builds a read model anew beside itself from the event store, proves the two equal, and switches in one transaction; run by the CLI.
+"""Builds a read model anew beside itself from the event store, proves the two equal, and switches in one transaction; run by the CLI,
+and by order in the projections' process.
 
 Reads never fail meanwhile, and projection workers go on writing: they wait (in mesh.advance_checkpoints) only for the last events, the
 comparison and the switch. What each partition's checkpoint covers is folded, no more, so that the two can be compared row by row.
@@ -11,8 +12,8 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -32,6 +33,7 @@ from infra.read_models.postgres import ReadModelWriter, create_indexes, create_t
 logger = logging.getLogger(__name__)
 
 PAGE = 5_000
+MOST_REST_SECONDS = 1.0
 # Fewer events than this are left to be folded while the workers wait.
 FEW = 2_000
 MAX_PARKED = 10_000
@@ -47,6 +49,25 @@ Progress = Callable[[int, int], None]
 class RebuildDiffers(ConfigurationError):
     """The rebuilt read model is not equal to the live one; nothing was switched."""
 
+
+class RebuildRuns(ConfigurationError):
+    """Another rebuild of the same read model is running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a rebuild spares the process and the servers that it shares: how many events it holds at a time, and the share of the time in
+    which it works; it rests for the others. What came in meanwhile is folded without rest, so that it ends under any write load."""
+
+    page: int
+    share: float
+
+    def rest(self, worked: float) -> float:
+        """Seconds to rest after so many seconds of work."""
+        return min(MOST_REST_SECONDS, worked * (1 - self.share) / self.share)
+
+
+FULL_SPEED = Pace(PAGE, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
@@ -89,7 +110,14 @@ class Rebuild:
     """One rebuild of one read model."""
 
     def __init__(
-        self, database: Database, model: ReadModel, stores: Mapping[str, EventStore], partitions: int, topic_prefix: str = ""
+        self,
+        database: Database,
+        model: ReadModel,
+        stores: Mapping[str, EventStore],
+        partitions: int,
+        topic_prefix: str = "",
+        *,
+        pace: Pace = FULL_SPEED,
     ) -> None:
         self._database = database
         self._model = model
@@ -98,12 +126,26 @@ class Rebuild:
         self._writer = ReadModelWriter(database, model, model.next_schema, fresh=True)
         self._writing: asyncio.Task[None] | None = None
         self._fold = _Fold()
+        self._pace = pace
+        self._done: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
+
+    @property
+    def events(self) -> int:
+        """The events that are folded until now."""
+        return self._fold.events
+
+    @property
+    def positions(self) -> int:
+        """The positions of all its logs that it had to fold when it last looked."""
+        return sum(self._ends.values())
 
     async def run(self, progress: Progress, *, accept_differences: bool = False) -> RebuildReport:
-        """Build, compare, switch. `progress(done, of)` gets log positions. Raises RebuildDiffers, or ConfigurationError when
-        one is running."""
+        """Build, compare, switch. `progress(done, of)` gets log positions, of all its logs together. Raises RebuildDiffers, or RebuildRuns.
+
+        With a pace other than full speed the process is left as it is: its garbage is others' too."""
         started = time.monotonic()
-        with relaxed_collector():
+        with relaxed_collector() if self._pace is FULL_SPEED else nullcontext():
             return await self._run(started, progress, accept_differences)
 
     async def _run(self, started: float, progress: Progress, accept_differences: bool) -> RebuildReport:
@@ -112,7 +154,7 @@ class Rebuild:
                 "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"agentmesh.rebuild.{self._model.name}",)
             )
             if await cursor.fetchone() != (True,):
-                raise ConfigurationError(f"Another rebuild of {self._model.name} is running. Wait for it to end.")
+                raise RebuildRuns(f"Another rebuild of {self._model.name} is running. Wait for it to end.")
             try:
                 await self._prepare(connection)
                 await self._fold_most(progress)
@@ -134,8 +176,11 @@ class Rebuild:
         while True:
             targets = await self._targets()
             before = self._fold.events
+            self._ends = {topic: max((end for key, end in targets.items() if key[0] == topic), default=0) for topic in self._stores}
             for topic, store in self._stores.items():
                 await self._fold_up_to(topic, store, targets, None, progress)
+            # What was written meanwhile is folded without rest: else a busy log would never be caught up with.
+            self._pace = replace(self._pace, share=1.0)
             if self._fold.events - before < FEW:
                 return
 
@@ -158,14 +203,18 @@ class Rebuild:
         end = max(mine.values())
         after = min(self._fold.position.get(key, 0) for key in mine)
         skipped: dict[tuple[str, int], int] = {}
-        ahead = asyncio.create_task(store.read_events(after, PAGE)) if after < end else None
+        page = self._pace.page
+        ahead = asyncio.create_task(store.read_events(after, page)) if after < end else None
         try:
             while ahead is not None:
+                began = time.monotonic()
                 events, complete = await ahead
-                ahead = asyncio.create_task(store.read_events(complete, PAGE)) if after < complete < end else None
+                ahead = asyncio.create_task(store.read_events(complete, page)) if after < complete < end else None
                 await self._apply(self._covered(topic, events, mine, skipped), connection)
                 after = complete
-                progress(min(complete, end), end)
+                self._done[topic] = min(complete, end)
+                progress(sum(self._done.values()), self.positions)
+                await asyncio.sleep(self._pace.rest(time.monotonic() - began))
             await self._written()
         finally:
             for task in (ahead, self._writing):

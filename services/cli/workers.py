@@ -85,6 +85,8 @@ def _agent_hosts(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Tele
 
 def _projections(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Telemetry], Worker]]:
     from infra.runtime.projection_worker import ProjectionWorker
+    from infra.runtime.rebuild_worker import NAME as REBUILDS
+    from infra.runtime.rebuild_worker import RebuildWorker
     from projections.catalogue import KEPT_BY_SERVICES, read_model, read_models
 
     try:
@@ -92,4 +94,6 @@ def _projections(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Tele
     except KeyError as error:
         text = str(error.args[0])
         raise WrongUsage(f"{text[:1].upper()}{text[1:]}.") from None
-    return {f"{PROJECTIONS}.{model.name}": partial(ProjectionWorker, model) for model in models}
+    # Orders of a read model that a service keeps for itself are carried out here, too.
+    ordered = models if names else read_models()
+    return {**{f"{PROJECTIONS}.{model.name}": partial(ProjectionWorker, model) for model in models}, REBUILDS: partial(RebuildWorker, ordered)}
