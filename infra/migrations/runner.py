@@ -16,7 +16,7 @@ from infra.read_models.postgres import create_indexes, create_tables, protect_ta
 
 logger = logging.getLogger(__name__)
 
-EXPECTED_REVISION = "0005"
+EXPECTED_REVISION = "0006"
 # Two migrations at once wait for one another on this advisory lock.
 MIGRATION_LOCK = 4_611_686_018_427
 UNPROTECTED = """

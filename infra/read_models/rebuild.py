@@ -69,6 +69,7 @@ class Pace:
 
 FULL_SPEED = Pace(PAGE, 1.0)
 
+
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
     """What a rebuild did."""

@@ -1,5 +1,5 @@
-"""The worker of rebuilds: orders in, read models built anew out, one at a time in the whole mesh, beside the projections of its process; run
-by `agentmesh run projections`.
+"""The worker of rebuilds: orders in, read models built anew out, one at a time in the whole mesh, beside the projections of its process;
+run by `agentmesh run projections`.
 
 An order whose worker died is begun anew by the next one: what is half built is in a schema of its own, which nobody reads.
 """
@@ -18,6 +18,7 @@ from infra.read_models.base import ReadModel
 from infra.read_models.rebuild import Pace, Rebuild, RebuildDiffers, RebuildReport, RebuildRuns
 from infra.rebuild_orders.base import Failure, OpenOrders, RebuildOrder
 from infra.rebuild_orders.postgres import PostgresRebuildOrders
+from infra.rebuild_orders.settings import RebuildSettings
 from infra.resilience.retry import delay_ms
 from infra.runtime.connected_worker import ConnectedWorker
 from infra.settings import MeshSettings
@@ -28,26 +29,26 @@ logger = logging.getLogger(__name__)
 NAME = "projections.rebuilds"
 # Of the whole mesh, so that not every read model is built anew at once.
 LEADER = "rebuilds"
-POLL_SECONDS = 1.0
-TELL_SECONDS = 1.0
 # An order whose worker ended so often without finishing it is the likely cause.
 MOST_ATTEMPTS = 5
-# Few events at a time, so that the projections of this process are held up for milliseconds only; at most half of one processor.
-PACE = Pace(page=500, share=0.5)
 MOST_CONNECTIONS = 4
 
 
 class RebuildWorker(ConnectedWorker):
     """Carries out the orders of these read models."""
 
-    def __init__(self, models: Sequence[ReadModel], settings: MeshSettings, telemetry: Telemetry, *, pace: Pace = PACE) -> None:
+    def __init__(
+        self, models: Sequence[ReadModel], settings: MeshSettings, telemetry: Telemetry, own: RebuildSettings | None = None
+    ) -> None:
         few = {"pool_min_size": min(1, settings.pool_min_size), "pool_max_size": MOST_CONNECTIONS}
         contexts = sorted({context for model in models for context in model.contexts})
         super().__init__(NAME, contexts, settings.model_copy(update=few), telemetry)
         self._models: Mapping[str, ReadModel] = {model.name: model for model in models}
         self._orders: OpenOrders = PostgresRebuildOrders(self.database)
         self._leader = AdvisoryLeader(settings.postgres_dsn, settings.topic_prefix + LEADER)
-        self._pace = pace
+        self._own = own or RebuildSettings()
+        # Few events at a time, so that the projections of this process are held up for milliseconds only.
+        self._pace = Pace(self._own.page, self._own.share)
         self._ended = asyncio.Event()
         self._ended.set()
 
@@ -66,7 +67,7 @@ class RebuildWorker(ConnectedWorker):
                 try:
                     await self._work_off()
                     failures = 0
-                    await self.pause(POLL_SECONDS)
+                    await self.pause(self._own.poll_seconds)
                 except TransientError as error:
                     failures += 1
                     self.telemetry.metrics.retries_total.labels(name=self.name).inc()
@@ -141,7 +142,7 @@ class RebuildWorker(ConnectedWorker):
             while not building.done() and not self.stopping.is_set():
                 # Its statements have time limits of their own, so that it does not hang behind this.
                 self.attempted()
-                await asyncio.wait({building, stopping}, timeout=TELL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({building, stopping}, timeout=self._own.poll_seconds, return_when=asyncio.FIRST_COMPLETED)
                 if building.done() or self.stopping.is_set():
                     break
                 if not await self._orders.tell(order, place[0], place[1], work.events):

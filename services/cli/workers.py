@@ -96,4 +96,7 @@ def _projections(names: Sequence[str]) -> dict[str, Callable[[MeshSettings, Tele
         raise WrongUsage(f"{text[:1].upper()}{text[1:]}.") from None
     # Orders of a read model that a service keeps for itself are carried out here, too.
     ordered = models if names else read_models()
-    return {**{f"{PROJECTIONS}.{model.name}": partial(ProjectionWorker, model) for model in models}, REBUILDS: partial(RebuildWorker, ordered)}
+    return {
+        **{f"{PROJECTIONS}.{model.name}": partial(ProjectionWorker, model) for model in models},
+        REBUILDS: partial(RebuildWorker, ordered),
+    }

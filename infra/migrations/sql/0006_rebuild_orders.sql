@@ -27,3 +27,6 @@ CREATE TABLE mesh.rebuild_orders (
 CREATE UNIQUE INDEX rebuild_orders_open ON mesh.rebuild_orders (projection) WHERE state IN ('waiting', 'running');
 CREATE INDEX rebuild_orders_by_time ON mesh.rebuild_orders (projection, ordered_at DESC);
 CREATE INDEX rebuild_orders_by_key ON mesh.rebuild_orders USING gin (keys);
+-- Operators see how far orders are; who asked, and what a failure names, stays with whoever has the database.
+GRANT SELECT (order_id, projection, state, ordered_at, started_at, finished_at, attempts, done, total, events, failure)
+    ON mesh.rebuild_orders TO agentmesh_observer;

@@ -85,7 +85,7 @@ def test_an_unknown_read_model_is_refused_with_the_names_there_are() -> None:
 def test_every_worker_has_a_builder() -> None:
     found = builders(plan_of([*BUILDERS, "projections"]))
     shown = [model for model in read_models() if model not in KEPT_BY_SERVICES]
-    assert list(found) == [*BUILDERS, *(f"projections.{model.name}" for model in shown)]
+    assert list(found) == [*BUILDERS, *(f"projections.{model.name}" for model in shown), "projections.rebuilds"]
     assert all(callable(build) for build in found.values())
 
 
