@@ -27,6 +27,11 @@ class GatewaySettings(BaseSettings):
     base_url: str = Field("", max_length=500, description="What links and locations begin with. Not set: scheme, host and port of the API.")
     tls_certificate_file: Path | None = Field(None, description="The certificate of the API in PEM, its chain after it. Not set: no TLS.")
     tls_key_file: Path | None = Field(None, description="The key of the certificate in PEM, without a password.")
+    operator_tenants: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Tenants, separated by commas, whose admins may do what concerns the whole mesh: order the rebuild of a read model. "
+        "Not set: in development those of every tenant, elsewhere nobody.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose pages may call the API, separated by commas; * for every page. Not set: none."
     )
@@ -60,7 +65,7 @@ class GatewaySettings(BaseSettings):
     most_streams: int = Field(2_000, ge=1, le=100_000, description="Streams of events at a time; more are refused with 503.")
     most_streams_per_tenant: int = Field(1_000, ge=1, le=100_000, description="Streams of one tenant at a time; more are refused with 429.")
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "operator_tenants", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

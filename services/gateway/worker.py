@@ -43,6 +43,7 @@ from infra.rate_limit.fallback import FallbackRateLimiter
 from infra.rate_limit.memory import InMemoryRateLimiter
 from infra.rate_limit.redis import RedisRateLimiter
 from infra.rate_limit.settings import RateLimitSettings
+from infra.rebuild_orders.postgres import PostgresRebuildOrders
 from infra.redis.pool import RedisPool
 from infra.redis.settings import RedisPoolSettings
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
@@ -65,6 +66,7 @@ from services.gateway.app import build_app
 from services.gateway.cached_reads import CachedReads
 from services.gateway.edge import raw_refusal
 from services.gateway.limits import RateLimits, TenantLimits
+from services.gateway.operators import Operators
 from services.gateway.orders import Orders
 from services.gateway.resources.agents import AgentV1Routes, AgentV2Routes
 from services.gateway.resources.analytics import AnalyticsRoutes
@@ -181,7 +183,8 @@ class GatewayWorker(ConnectedWorker):
         states = PostgresReadModelStates(self.database, self._positions, settings.topic_prefix)
         letters = PostgresLettersOfTenants(self.database)
         cached = CachedReads(self._cache_aside(load_cache_settings()), self._reads)
-        parts = Parts(own, self._access, self._reads, orders, cached, self._positions, letters, states)
+        rebuilds, operators = PostgresRebuildOrders(self.database), Operators(own.operator_tenants, settings.environment)
+        parts = Parts(own, self._access, self._reads, orders, cached, self._positions, letters, states, rebuilds, operators)
         health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)
         heads = LogHeads(self.database, CONTEXTS)
         self._tail = SharedTail(self.stores, heads, poll_seconds=own.stream_poll_ms / 1000, queue_events=own.stream_queue_events)

@@ -16,6 +16,7 @@ from infra.dead_letters.base import LettersOfTenants
 from infra.identity.base import Permission, Principal
 from infra.positions.base import Positions, ReadModelStates
 from infra.postgres.base import QueryPort, TenantReads
+from infra.rebuild_orders.base import RebuildOrders
 from services.gateway.access import Access
 from services.gateway.cached_reads import CachedReads
 from services.gateway.calls import call_of, principal_of
@@ -24,6 +25,7 @@ from services.gateway.errors import not_found
 from services.gateway.freshness import HEADERS, Freshness, told
 from services.gateway.linked import Accepted, Link, Linked, May, Page, json_answer, query_text
 from services.gateway.openapi import Operation
+from services.gateway.operators import Operators
 from services.gateway.orders import Ids, Order, Orders, Settled, applied_preference, ids_of, waiting_time
 from services.gateway.parameters import DEFAULT_PAGE, NEWEST, OLDEST
 from services.gateway.settings import GatewaySettings
@@ -58,6 +60,8 @@ class Parts:
     positions: Positions
     letters: LettersOfTenants
     read_models: ReadModelStates
+    rebuilds: RebuildOrders
+    operators: Operators
 
 
 @dataclass(frozen=True, slots=True)

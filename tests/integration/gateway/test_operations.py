@@ -1,4 +1,4 @@
-"""What operators use over HTTP, on real servers: dead letters of their own tenant, analytics, how far read models are."""
+"""What operators use over HTTP, on real servers: dead letters of their own tenant, analytics, how far read models are, their rebuild."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import pytest
 
 from contracts.message import Command
 from contracts.requests.commands import CreateRequest, UpdateRequest
+from infra.rebuild_orders.settings import RebuildSettings
 from infra.runtime.base import Decide, DecisionContext
 from infra.runtime.projection_worker import ProjectionWorker
+from infra.runtime.rebuild_worker import RebuildWorker
 from projections.analytics.projection import ANALYTICS
+from projections.requests.projection import REQUESTS
 from services.requests.domain import Request
 from services.requests.handlers import create_request, update_request
 from tests.integration.gateway.conftest import AT_ONCE, LIST, PATIENT, Caller, OpenCaller, body, serve
@@ -149,6 +152,28 @@ async def test_read_models_say_how_far_they_are(mesh: Mesh, call: Caller) -> Non
         return any(each["lag"] == 1 for each in answer.json()["items"] if each["name"] == "requests")
 
     await wait_for(behind, 20, "the lag of a read model that stands still")
+
+
+async def test_a_read_model_is_rebuilt_by_order(mesh: Mesh, call: Caller) -> None:
+    ids = [await call.created() for _ in range(3)]
+    await mesh.start(RebuildWorker([REQUESTS], mesh.settings, mesh.telemetry, RebuildSettings(poll_seconds=0.2)))
+    built_at = {each["name"]: each["built_at"] for each in (await call("GET", "/api/v1/projections")).json()["items"]}
+    key = {"Idempotency-Key": "once"}
+    ordered = await call("POST", "/api/v1/projections/requests/rebuild", headers=key)
+    assert (ordered.status_code, ordered.json()["state"]) == (202, "waiting")
+
+    async def over() -> dict[str, Any] | None:
+        found = (await call("GET", ordered.headers["location"], "manager")).json()
+        return dict(found) if found["state"] in ("done", "failed") else None
+
+    done = await wait_for(over, 20, "the rebuild")
+    assert (done["state"], done["events"], done["done"], done["failure"]) == ("done", 3, done["total"], None)
+    shown = {each["name"]: each for each in (await call("GET", "/api/v1/projections")).json()["items"]}["requests"]
+    assert (shown["rebuild"]["order_id"], shown["state"]) == (done["order_id"], "complete")
+    assert shown["built_at"] > built_at["requests"]
+    assert {(await call("GET", f"{LIST}/{each}")).status_code for each in ids} == {200}
+    again = await call("POST", "/api/v1/projections/requests/rebuild", headers=key)
+    assert (again.status_code, again.json()["order_id"], again.json()["state"]) == (202, done["order_id"], "done")
 
 
 async def test_analytics_count_what_the_tenant_had_in_the_period(mesh: Mesh, call: Caller) -> None:

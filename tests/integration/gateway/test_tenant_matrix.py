@@ -39,11 +39,14 @@ from tests.unit.services.gateway.arena import principal
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 OTHER, EMPTY = "other", "tenant-of-nothing"
+ORDERED_BY = "admin-of-the-other"
 MARK = "only-the-other-tenant-reads-this"
 EVERY_ROLE = (*ROLES, "root")
 SHOWN = ("requests", "approvals", "timeline", "analytics", "tasks", "agents", "customers", "tenants")
-MESH_WIDE = frozenset({Permission.PROJECTION_READ})
-"""Routes that show the mesh itself, of no tenant: the mark must not be there, but they are the same for all."""
+MESH_WIDE = frozenset({Permission.PROJECTION_READ, Permission.PROJECTION_REBUILD})
+"""Routes that show and change the mesh itself, of no tenant: the mark must not be there, but they are the same for all."""
+MESH_IDS = frozenset({"name", "order_id"})
+"""Ids of what is the mesh's."""
 STREAM_SECONDS = 0.5
 FROM_THE_BEGINNING = {"from": "beginning"}
 """Of a stream, all that there ever was; a list knows no such thing."""
@@ -154,18 +157,19 @@ class Matrix:
         self.tried.calls += 1
         self.tried.routes.add((route.method, route.path))
         sent = path + json.dumps(more)
-        secrets = [MARK, *(each for each in self._theirs.values() if len(each) > 10)]
+        secrets = [MARK, ORDERED_BY, *(each for name, each in self._theirs.items() if len(each) > 10 and name not in MESH_IDS)]
         shown = [each for each in secrets if each in text + str(answered) and each not in sent]
         expected = may if permits(principal(role), route.permission) else {403}
         if shown or status not in expected:
             self.tried.leaks.append(f"{role}: {route.method} {path} {more}: {status}, not {expected}; shown: {shown}; {text[:300]}")
 
     async def one_thing(self, route: Route) -> None:
-        """A route about one thing, with the other tenant's: there is no such thing."""
+        """A route about one thing, with the other tenant's: there is no such thing; what is the mesh's is there for both."""
         sent = {} if route.body is None else {"json": route.body}
+        there = {200, 202} if route.permission in MESH_WIDE else {404}
         for role in EVERY_ROLE:
-            await self.one(route, role, self.path_of(route), {404}, **sent)
-            await self.one(route, role, f"{self.path_of(route)}?tenant_id={OTHER}", {404}, headers={**PATIENT, "Tenant": OTHER}, **sent)
+            await self.one(route, role, self.path_of(route), there, **sent)
+            await self.one(route, role, f"{self.path_of(route)}?tenant_id={OTHER}", there, headers={**PATIENT, "Tenant": OTHER}, **sent)
 
     async def a_list(self, route: Route) -> None:
         """A route that shows many: filtered by what the other tenant has, and from its cursors on."""
@@ -256,6 +260,9 @@ async def world(mesh: Mesh, matrix: Matrix) -> dict[str, str]:
     gone = str(json.loads(second[1])["request_id"])
     await mesh.publish("DeleteRequest", gone, {**about, "request_id": gone, "reason": MARK})
     (letter,) = await mesh.letters(count=1)
+    signed = bearer("admin", OTHER, name=ORDERED_BY)
+    status, text, _ = await matrix.answer("POST", "/api/v1/projections/requests/rebuild", "admin", OTHER, headers=signed)
+    assert status == 202, text
     return {
         "request_id": request_id,
         "subject_id": request_id,
@@ -266,6 +273,8 @@ async def world(mesh: Mesh, matrix: Matrix) -> dict[str, str]:
         "tenant_id": OTHER,
         "context": "requests",
         "position": str(letter.position),
+        "name": "requests",
+        "order_id": str(json.loads(text)["order_id"]),
     }
 
 

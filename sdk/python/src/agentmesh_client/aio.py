@@ -261,3 +261,5 @@ class AsyncAgentMesh:
     requeue_dead_letter = method(operating.requeue_dead_letter)
     discard_dead_letter = method(operating.discard_dead_letter)
     list_projections = method(operating.list_projections)
+    rebuild_projection = method(operating.rebuild_projection)
+    get_rebuild = method(operating.get_rebuild)

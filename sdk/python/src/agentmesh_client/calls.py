@@ -43,6 +43,12 @@ class OperatorOptions(TypedDict, total=False):
     correlation_id: str
 
 
+class OrderOptions(OperatorOptions, total=False):
+    """Of what a worker does when it is ordered: the key that makes repeats harmless, and the correlation id."""
+
+    idempotency_key: str
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back; names of headers are in lower case."""
@@ -163,7 +169,7 @@ def command(
     def parse(answer: Answer) -> T | Accepted[T]:
         return _accepted(answer, call) if answer.status == 202 else read(answer)
 
-    key = options.get("idempotency_key") or str(uuid.uuid4())
+    key = _key(options)
     correlation_id = options.get("correlation_id")
     call: Call[T | Accepted[T]] = Call(
         method, path, parse, headers={"Idempotency-Key": key}, body=body, wait=options.get("wait"), correlation_id=correlation_id
@@ -174,6 +180,15 @@ def command(
 def order(model: type[M], path: str, options: OperatorOptions, body: bytes) -> Call[M]:
     """Something that an operator has done at once, without a command."""
     return Call("POST", path, reader(model), body=body, correlation_id=options.get("correlation_id"), repeatable=False)
+
+
+def background(model: type[M], path: str, options: OrderOptions) -> Call[M]:
+    """Something that an operator orders and a worker does; with a key of its own unless one is given."""
+    return Call("POST", path, reader(model), headers={"Idempotency-Key": _key(options)}, correlation_id=options.get("correlation_id"))
+
+
+def _key(options: CommandOptions | OrderOptions) -> str:
+    return options.get("idempotency_key") or str(uuid.uuid4())
 
 
 def read_answer(call: Call[T], answer: Answer) -> T:

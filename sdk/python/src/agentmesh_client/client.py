@@ -264,6 +264,8 @@ class AgentMesh:
     requeue_dead_letter = method(operating.requeue_dead_letter)
     discard_dead_letter = method(operating.discard_dead_letter)
     list_projections = method(operating.list_projections)
+    rebuild_projection = method(operating.rebuild_projection)
+    get_rebuild = method(operating.get_rebuild)
 
 
 def answer_of(found: httpx2.Response) -> Answer:

@@ -378,8 +378,32 @@ class FollowedContext(Model):
     lag: int | None = None
 
 
-class Projection(Model):
-    """A read model."""
+class RebuildFailure(Model):
+    """Why a rebuild failed: `differs`, `refused` or `given_up`."""
+
+    code: str
+    message: str
+
+
+class Rebuild(Resource):
+    """An order to build a read model anew: `waiting`, `running`, `done` or `failed`; `done` of `total` positions of the logs are folded."""
+
+    order_id: str
+    projection: str
+    state: str
+    ordered_by: str | None = None
+    ordered_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempts: int
+    done: int
+    total: int | None = None
+    events: int
+    failure: RebuildFailure | None = None
+
+
+class Projection(Resource):
+    """A read model, and the last order to build it anew."""
 
     name: str
     version: int
@@ -388,6 +412,7 @@ class Projection(Model):
     parked: int
     lag: int | None = None
     contexts: tuple[FollowedContext, ...]
+    rebuild: Rebuild | None = None
 
 
 class Projections(Resource):

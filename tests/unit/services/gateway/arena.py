@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from infra.identity.tokens import TokenIssuer
 from infra.positions.base import Followed, ReadModelState
 from infra.rate_limit.base import Limit
 from infra.rate_limit.memory import InMemoryRateLimiter
+from infra.rebuild_orders.base import NewOrder, OrderState, RebuildOrder
 from infra.telemetry.context import bind
 from infra.telemetry.metrics import Metrics
 from projections.requests.queries import RequestView
@@ -33,6 +34,7 @@ from services.gateway.app import build_app
 from services.gateway.cached_reads import CachedReads
 from services.gateway.edge import Edge
 from services.gateway.limits import RateLimits, TenantLimits
+from services.gateway.operators import Operators
 from services.gateway.orders import Orders
 from services.gateway.resources.base import Parts
 from services.gateway.settings import GatewaySettings
@@ -286,6 +288,37 @@ class States:
 
 
 @dataclass
+class Rebuilds:
+    """Orders of rebuilds, of the read models that the test names."""
+
+    names: set[str] = field(default_factory=lambda: {"requests", "tasks"})
+    orders: dict[str, RebuildOrder] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    async def place(self, new: NewOrder) -> RebuildOrder | None:
+        if new.read_model not in self.names:
+            return None
+        known = self.orders.get(self.keys.get(new.key or "", ""))
+        found = known or next((each for each in self.orders.values() if each.read_model == new.read_model and not each.is_over), None)
+        if found is None:
+            place = (new.ordered_by, new.tenant_id, NOW, None, None, 0, None, 0, None, 0, None, None)
+            found = self.orders[new.order_id] = RebuildOrder(new.order_id, new.read_model, OrderState.WAITING, *place)
+        if new.key is not None:
+            self.keys[new.key] = found.order_id
+        return found
+
+    async def find(self, read_model: str, order_id: str) -> RebuildOrder | None:
+        found = self.orders.get(order_id)
+        return found if found is not None and found.read_model == read_model else None
+
+    async def latest(self) -> dict[str, RebuildOrder]:
+        return {each.read_model: each for each in self.orders.values()}
+
+    def become(self, order_id: str, **changes: Any) -> None:
+        self.orders[order_id] = replace(self.orders[order_id], **changes)
+
+
+@dataclass
 class Counts:
     """What the edge counted."""
 
@@ -304,7 +337,7 @@ class Counts:
 class Arena:
     """One gateway. `settle` makes each published command end in an outcome, as its consumer would."""
 
-    def __init__(self, calls_per_minute: int = 1_000_000, **changes: Any) -> None:
+    def __init__(self, calls_per_minute: int = 1_000_000, environment: str = "test", **changes: Any) -> None:
         self.settings = GatewaySettings(base_url=BASE, **changes)
         self.reads = Reads()
         self.published = Published()
@@ -322,7 +355,11 @@ class Arena:
         self.reached = Reached()
         self.letters = Letters()
         self.states = States()
-        parts = Parts(self.settings, self.access, self.reads, orders, cached, self.reached, self.letters, self.states)
+        self.rebuilds = Rebuilds()
+        operators = Operators(self.settings.operator_tenants, environment)
+        parts = Parts(
+            self.settings, self.access, self.reads, orders, cached, self.reached, self.letters, self.states, self.rebuilds, operators
+        )
         self.routers = [routes(parts).router() for routes in ROUTES]
         token = TokenRoute(self.world.sign_in, ISSUER, limits).router()
         self.app: Edge = build_app([token, *self.routers], self.settings, self.counts, bind)

@@ -56,6 +56,8 @@ OTHER_ROUTES = (
     ("POST", "/api/v1/dead-letters/{context}/{position}/requeue", "dlq:requeue"),
     ("POST", "/api/v1/dead-letters/{context}/{position}/discard", "dlq:discard"),
     ("GET", "/api/v1/projections", "projection:read"),
+    ("POST", "/api/v1/projections/{name}/rebuild", "projection:rebuild"),
+    ("GET", "/api/v1/projections/{name}/rebuilds/{order_id}", "projection:read"),
     ("GET", "/api/v1/customers", "customer:read"),
     ("POST", "/api/v1/customers", "customer:write"),
     ("GET", "/api/v1/customers/{customer_id}", "customer:read"),
@@ -85,9 +87,8 @@ async def test_a_role_without_the_permission_reads_and_publishes_nothing(role: s
     if permits(principal(role), Permission(permission)):
         return
     arena = Arena()
-    path = path.format(
-        request_id="req-1", task_id="task-1", agent_id="agent-1", context="requests", position=1, customer_id=OWN, tenant_id=TENANT
-    )
+    ids = {"request_id": "req-1", "task_id": "task-1", "agent_id": "agent-1", "customer_id": OWN, "tenant_id": TENANT}
+    path = path.format(**ids, context="requests", position=1, name="requests", order_id="6f0d1a52-3c3b-4b9e-9d51-7e8f9a0b1c2d")
     answer = await arena.call(method, path, role=role, json={} if method != "GET" else None)
     assert (answer.status_code, answer.json()["error"]["details"]) == (403, {"required_permission": permission})
     assert not arena.published.commands

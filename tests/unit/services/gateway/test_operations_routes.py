@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from infra.dead_letters.base import LetterDetail, ParkedItem
 from infra.positions.base import ContextState, ReadModelState
+from infra.rebuild_orders.base import Failure, OrderState
 from services.gateway.errors import ApiError
 from services.gateway.resources.analytics import period
+from services.gateway.resources.projections import SAID
 from tests.unit.services.gateway.arena import BASE, NOW, TENANT, Arena
 
 ANALYTICS, LETTERS, PROJECTIONS = "/api/v1/analytics", "/api/v1/dead-letters", "/api/v1/projections"
@@ -238,3 +241,89 @@ async def test_read_models_tell_how_far_they_are() -> None:
     assert first["contexts"][0] == {"context": "requests", "position": "requests:40", "log_head": "requests:45", "lag": 5}
     assert (second["state"], second["contexts"], second["lag"]) == ("complete", [], 0)
     assert (third["lag"], [each["lag"] for each in third["contexts"]]) == (None, [None, 0])
+
+
+# --- rebuilds ---------------------------------------------------------------------------------------------------------
+
+REBUILD = f"{PROJECTIONS}/requests/rebuild"
+
+
+async def test_a_rebuild_is_ordered_and_followed_at_its_location() -> None:
+    arena = Arena()
+    answer = await arena.call("POST", REBUILD)
+    told = answer.json()
+    assert (answer.status_code, told["state"], told["projection"], told["ordered_by"]) == (202, "waiting", "requests", "admin-1")
+    assert answer.headers["location"] == told["_links"]["self"]["href"] == f"{BASE}{PROJECTIONS}/requests/rebuilds/{told['order_id']}"
+    arena.rebuilds.become(told["order_id"], state=OrderState.RUNNING, started_at=NOW, attempts=1, done=5, total=9, events=4)
+    shown = (await arena.call("GET", answer.headers["location"].removeprefix(BASE), role="manager")).json()
+    assert (shown["state"], shown["done"], shown["total"], shown["events"], shown["failure"]) == ("running", 5, 9, 4, None)
+    arena.states.found = [ReadModelState("requests", 3, NOW, 0, ()), ReadModelState("tasks", 1, NOW, 0, ())]
+    first, second = (await arena.call("GET", PROJECTIONS)).json()["items"]
+    assert (first["rebuild"]["order_id"], second["rebuild"]) == (told["order_id"], None)
+    assert second["_links"]["rebuild"]["href"] == f"{BASE}{PROJECTIONS}/tasks/rebuild"
+    assert (await arena.call("GET", PROJECTIONS, role="manager")).json()["items"][1]["_links"] == {}
+
+
+async def test_a_second_order_is_answered_with_the_one_that_is_not_over_and_a_key_with_its_own() -> None:
+    arena = Arena()
+    keyed = {"Idempotency-Key": "k-1"}
+    first = (await arena.call("POST", REBUILD, headers=keyed)).json()
+    assert (await arena.call("POST", REBUILD)).json()["order_id"] == first["order_id"]
+    arena.rebuilds.become(first["order_id"], state=OrderState.DONE, finished_at=NOW)
+    again = await arena.call("POST", REBUILD, headers=keyed)
+    assert (again.status_code, again.json()["order_id"], again.json()["state"]) == (202, first["order_id"], "done")
+    assert (await arena.call("POST", REBUILD)).json()["order_id"] != first["order_id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "status", "code"),
+    [
+        ("nothing/rebuild", {}, 404, "RESOURCE_NOT_FOUND"),
+        ("Requests/rebuild", {}, 422, "VALIDATION_ERROR"),
+        ("requests/rebuild", {"json": {"accept_differences": True}}, 422, "VALIDATION_ERROR"),
+        ("requests/rebuild", {"content": b"{", "headers": {"content-type": "application/json"}}, 400, "VALIDATION_ERROR"),
+        ("requests/rebuild", {"headers": {"Idempotency-Key": " "}}, 422, "VALIDATION_ERROR"),
+    ],
+)
+async def test_an_order_that_cannot_be_is_refused(path: str, sent: dict[str, Any], status: int, code: str) -> None:
+    arena = Arena()
+    answer = await arena.call("POST", f"{PROJECTIONS}/{path}", **sent)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert not arena.rebuilds.orders
+
+
+async def test_what_failed_is_told_without_naming_rows_of_any_tenant_and_not_by_whom_elsewhere() -> None:
+    arena = Arena()
+    order_id = (await arena.call("POST", REBUILD)).json()["order_id"]
+    failed = {"state": OrderState.FAILED, "failure": Failure.DIFFERS, "message": "differs, first at req-of-another", "finished_at": NOW}
+    arena.rebuilds.become(order_id, **failed, tenant_id="other", ordered_by="eve")
+    answer = await arena.call("GET", f"{PROJECTIONS}/requests/rebuilds/{order_id}")
+    told = answer.json()
+    assert (told["failure"]["code"], told["ordered_by"]) == ("differs", None)
+    assert not {"req-of-another", "eve", "other"} & set(re.findall(r"[\w-]+", answer.text))
+    assert (await arena.call("GET", f"{PROJECTIONS}/tasks/rebuilds/{order_id}")).status_code == 404
+    assert set(SAID) == set(Failure)
+
+
+@pytest.mark.parametrize(
+    ("environment", "tenants", "may"),
+    [
+        ("development", "", True),
+        ("test", "", True),
+        ("production", "", False),
+        ("production", f"operators, {TENANT}", True),
+        ("production", "operators", False),
+        ("development", "operators", False),
+    ],
+)
+async def test_only_the_admins_of_a_tenant_that_runs_the_mesh_may_order_a_rebuild(environment: str, tenants: str, may: bool) -> None:
+    arena = Arena(environment=environment, operator_tenants=tenants)
+    arena.states.found = [ReadModelState("requests", 3, NOW, 0, ())]
+    answer = await arena.call("POST", REBUILD)
+    assert (answer.status_code, bool(arena.rebuilds.orders)) == ((202, True) if may else (403, False))
+    if not may:
+        assert answer.json()["error"]["details"] == {"required_permission": "projection:rebuild"}
+    (item,) = (await arena.call("GET", PROJECTIONS)).json()["items"]
+    assert ("rebuild" in item["_links"]) is may
+    for role in ("manager", "agent", "customer", "root"):
+        assert (await arena.call("POST", REBUILD, role=role)).status_code == 403

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Unpack
 
-from agentmesh_client.calls import Call, OperatorOptions, ReadOptions, body_of, get, order, path_of
-from agentmesh_client.models import Analytics, DeadLetter, Page, Projections, Requeued, WholeDeadLetter
+from agentmesh_client.calls import Call, OperatorOptions, OrderOptions, ReadOptions, background, body_of, get, order, path_of
+from agentmesh_client.models import Analytics, DeadLetter, Page, Projections, Rebuild, Requeued, WholeDeadLetter
 
 
 def get_analytics(*, since: datetime | None = None, until: datetime | None = None, **options: Unpack[ReadOptions]) -> Call[Analytics]:
@@ -65,6 +65,16 @@ def discard_dead_letter(context: str, position: int, reason: str, **options: Unp
 def list_projections(**options: Unpack[OperatorOptions]) -> Call[Projections]:
     """How far the read models are."""
     return get(Projections, path_of("v1", "projections"), _read(options))
+
+
+def rebuild_projection(name: str, **options: Unpack[OrderOptions]) -> Call[Rebuild]:
+    """Have a read model built anew; the order of it that waits or runs, where there is one."""
+    return background(Rebuild, path_of("v1", "projections", name, "rebuild"), options)
+
+
+def get_rebuild(name: str, order_id: str, **options: Unpack[OperatorOptions]) -> Call[Rebuild]:
+    """What became of an order to build a read model anew."""
+    return get(Rebuild, path_of("v1", "projections", name, "rebuilds", order_id), _read(options))
 
 
 def _read(options: OperatorOptions) -> ReadOptions:
