@@ -16,11 +16,14 @@ from infra.postgres.pool import Database
 from infra.postgres.sql_files import read_sql
 from infra.read_models.base import ReadModel
 from infra.read_models.rebuild import Rebuild, RebuildDiffers, RebuildReport
+from infra.rebuild_orders.postgres import PostgresRebuildOrders
 from infra.settings import MeshSettings
 from projections.catalogue import read_model, read_models
 from services.cli.errors import NotFound, Refused
 from services.cli.mesh import Mesh, open_mesh
 from services.cli.output import Output, print_facts, print_json, print_table, tell
+from services.cli.rebuild_orders import in_words, shown
+from services.cli.rebuild_orders import order as place
 
 SQL = "services.cli.sql"
 PAGE = 10_000
@@ -33,7 +36,9 @@ async def states(mesh: Mesh) -> list[dict[str, Any]]:
     """Every read model of this release with what its tables hold."""
     rows = await mesh.database.fetch(read_sql(SQL, "projection_states.sql"), {})
     built = {name: (version, built_at, parked) for name, version, built_at, parked in rows}
-    return [await _state(mesh, model, *built.get(model.name, (None, None, 0))) for model in read_models()]
+    orders = await PostgresRebuildOrders(mesh.database).latest()
+    found = [await _state(mesh, model, *built.get(model.name, (None, None, 0))) for model in read_models()]
+    return [{**state, "rebuild": orders.get(state["name"])} for state in found]
 
 
 async def _state(mesh: Mesh, model: ReadModel, version: int | None, built_at: Any, parked: int) -> dict[str, Any]:
@@ -93,7 +98,7 @@ async def list_(output: Output) -> None:
     async with open_mesh() as mesh:
         found = await states(mesh)
     if output is Output.JSON:
-        print_json(found)
+        print_json([{**state, "rebuild": shown(state["rebuild"])} for state in found])
         return
     print_table(COLUMNS, [_cells(state) for state in found], empty="This release has no read model.")
 
@@ -104,11 +109,18 @@ def _cells(state: Mapping[str, Any]) -> list[object]:
     positions = [checkpoint["position"] for checkpoint in checkpoints]
     span = "-" if not positions else f"{min(positions)}–{max(positions)}"
     heads = ", ".join(f"{each['context']}:{each['log_head']}" for each in contexts)
+    said = "; ".join(filter(None, (state["state"], in_words(state["rebuild"]))))
     lag = f"{state['lag']}{'+' if state['lag_is_at_least'] else ''}"
-    return [state["name"], state["version"], len(checkpoints), span, heads, lag, state["parked"], state["state"]]
+    return [state["name"], state["version"], len(checkpoints), span, heads, lag, state["parked"], said]
 
 
 # -- rebuild -----------------------------------------------------------------------------------------------------------------------------
+
+
+async def order(name: str, output: Output) -> None:
+    """Have a worker build the read model anew, and follow it. Raises NotFound and Refused."""
+    with _progress(name) as progress:
+        await place(name, output, progress)
 
 
 async def rebuild(name: str, accept_differences: bool, output: Output) -> None:

@@ -32,11 +32,17 @@ def rebuild(
     accept_differences: Annotated[
         bool, typer.Option("--accept-differences", help="Switch although the rebuilt rows differ from the live ones.")
     ] = False,
+    by_worker: Annotated[
+        bool, typer.Option("--by-worker", help="Place an order that a worker carries out at its own pace, and follow it.")
+    ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Build a read model anew beside itself from the event store, compare the two, and switch; reads and writes go on meanwhile."""
     import asyncio
 
     from services.cli import projections as work
+    from services.cli.errors import WrongUsage
 
-    asyncio.run(work.rebuild(name, accept_differences, output))
+    if by_worker and accept_differences:
+        raise WrongUsage("--accept-differences is decided here, by who looks at them: leave out --by-worker.")
+    asyncio.run(work.order(name, output) if by_worker else work.rebuild(name, accept_differences, output))

@@ -55,12 +55,19 @@ def test_a_read_model_is_rebuilt_and_a_difference_is_refused(working: None, cli:
     assert report.code == 0, report.err
     assert (report.json["events"], report.json["compared"]) == (4, True)
     assert "equal to the one before" in cli("projections", "rebuild", "requests").out
+    ordered = cli("projections", "rebuild", "requests", "--by-worker", "-o", "json")
+    assert (ordered.code, ordered.json["state"], ordered.json["events"]) == (0, "done", 4), ordered.err
+    assert cli("projections", "rebuild", "requests", "--by-worker", "--accept-differences").code == exit_codes.USAGE
+    assert cli("projections", "rebuild", "odd", "--by-worker").code == exit_codes.NOT_FOUND
 
     execute(mesh_settings, "UPDATE read_requests.requests SET message = 'altered by hand' WHERE request_id = 'req-2'")
     refused = cli("projections", "rebuild", "requests")
     assert refused.code == exit_codes.FAILED
     assert "req-2" in refused.err
     assert "--accept-differences" in refused.err
+    failed = cli("projections", "rebuild", "requests", "--by-worker")
+    assert (failed.code, "req-2" in failed.err) == (exit_codes.FAILED, True)
+    assert "rebuild failed (differs)" in cli("projections", "list").out
     assert cli("projections", "rebuild", "requests", "--accept-differences").code == 0
     assert cli("requests", "show", "req-2", "-o", "json").json["message"] == "My invoice of May is wrong"
     assert cli("projections", "rebuild", "odd").code == exit_codes.NOT_FOUND
