@@ -17,6 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import ConfigurationError
+from infra.telemetry.levels import parse_levels
+from infra.telemetry.sampling import parse_sample
 
 ENV_PREFIX = "AGENTMESH_"
 
@@ -53,6 +55,12 @@ class MeshSettings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", validation_alias=AliasChoices("LOG_LEVEL"), description="The lowest level that is logged."
+    )
+    log_levels: str = Field("", description="Levels of single loggers, as `infra.kafka=DEBUG,aiokafka=INFO`.")
+    log_sample: str = Field(
+        "50/100",
+        description="Lines of one kind below WARNING that are written in a second, and of those beyond every how many; "
+        "`off` writes all. Warnings and errors are told once with a count only where they are the very same.",
     )
     database_url: SecretStr | None = Field(
         None,
@@ -177,6 +185,18 @@ class MeshSettings(BaseSettings):
     @classmethod
     def _upper_case(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("log_levels")
+    @classmethod
+    def _check_log_levels(cls, value: str) -> str:
+        parse_levels(value)
+        return value
+
+    @field_validator("log_sample")
+    @classmethod
+    def _check_log_sample(cls, value: str) -> str:
+        parse_sample(value)
+        return value
 
     @field_validator("database_url", "reader_database_url")
     @classmethod

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from typing import Any, Protocol, TextIO
 
 import structlog
 
 from infra.telemetry.bounded import DEFAULT_LABEL_LIMIT
-from infra.telemetry.logs import configure_logging, flush_logs, service_name
+from infra.telemetry.known_secrets import secrets_of
+from infra.telemetry.levels import parse_levels
+from infra.telemetry.logs import configure_logging, count_lines, flush_logs, service_name
 from infra.telemetry.metrics import Metrics
+from infra.telemetry.sampling import parse_sample
+from infra.telemetry.scrub import Scrubber
 from infra.telemetry.tracing import Tracing
 
 # What a source tree that was never installed calls itself; the same as in pyproject.toml.
@@ -24,6 +29,10 @@ class TelemetrySettings(Protocol):
     def environment(self) -> str: ...
     @property
     def log_level(self) -> str: ...
+    @property
+    def log_levels(self) -> str: ...
+    @property
+    def log_sample(self) -> str: ...
     @property
     def otel_exporter_otlp_endpoint(self) -> str | None: ...
     @property
@@ -41,7 +50,14 @@ class Telemetry:
     """
 
     def __init__(self, service: str, settings: TelemetrySettings, *, stream: TextIO | None = None) -> None:
-        configure_logging(service, settings.log_level, stream)
+        configure_logging(
+            service,
+            settings.log_level,
+            stream,
+            levels=parse_levels(settings.log_levels),
+            sample=parse_sample(settings.log_sample),
+            scrubber=Scrubber(secrets_of(os.environ, settings)),
+        )
         version = installed_version()
         self._assemble(
             service_name(service),
@@ -56,6 +72,7 @@ class Telemetry:
                 sample_ratio=settings.trace_sample_ratio,
             ),
         )
+        count_lines(lambda level: self.metrics.log_lines_total.labels(level).inc())
 
     def _assemble(self, service: str, version: str, metrics: Metrics, tracing: Tracing) -> None:
         self.service = service
