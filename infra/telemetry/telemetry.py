@@ -22,17 +22,22 @@ UNINSTALLED_VERSION = "1.0.0"
 SHUTDOWN_SECONDS = 3.0
 
 
-class TelemetrySettings(Protocol):
-    """The settings that telemetry reads; `infra.settings.MeshSettings` has them."""
+class LogSettings(Protocol):
+    """The settings that logging reads; `infra.settings.MeshSettings` has them."""
 
-    @property
-    def environment(self) -> str: ...
     @property
     def log_level(self) -> str: ...
     @property
     def log_levels(self) -> str: ...
     @property
     def log_sample(self) -> str: ...
+
+
+class TelemetrySettings(LogSettings, Protocol):
+    """The settings that telemetry reads; `infra.settings.MeshSettings` has them."""
+
+    @property
+    def environment(self) -> str: ...
     @property
     def otel_exporter_otlp_endpoint(self) -> str | None: ...
     @property
@@ -50,14 +55,7 @@ class Telemetry:
     """
 
     def __init__(self, service: str, settings: TelemetrySettings, *, stream: TextIO | None = None) -> None:
-        configure_logging(
-            service,
-            settings.log_level,
-            stream,
-            levels=parse_levels(settings.log_levels),
-            sample=parse_sample(settings.log_sample),
-            scrubber=Scrubber(secrets_of(os.environ, settings)),
-        )
+        log_by_settings(service, settings, stream)
         version = installed_version()
         self._assemble(
             service_name(service),
@@ -93,6 +91,18 @@ class Telemetry:
         """Send what spans are left, within `seconds`, and flush the logs. Blocks; safe to call twice."""
         self.tracing.shutdown(seconds)
         flush_logs()
+
+
+def log_by_settings(service: str, settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Send all logging of this process as JSON lines to `stream` (default: stdout), by its settings, without its own secrets."""
+    configure_logging(
+        service,
+        settings.log_level,
+        stream,
+        levels=parse_levels(settings.log_levels),
+        sample=parse_sample(settings.log_sample),
+        scrubber=Scrubber(secrets_of(os.environ, settings)),
+    )
 
 
 def installed_version() -> str:

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from projections.analytics.queries import AnalyticsView, GetAnalytics, get_analytics
 from services.cli.errors import WrongUsage
 from services.cli.mesh import open_mesh
+from services.cli.moments import moment
 from services.cli.output import Output, print_facts, print_json, print_table
 
-_SPAN = re.compile(r"([1-9][0-9]{0,5})(min|h|d)")
-_UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-FORMS = "write a span back from now such as 30min, 24h or 7d, or a time such as 2026-05-04 or 2026-05-04T09:30Z"
 TASK_COLUMNS = ("tasks of kind", "total", "open", "success", "failure", "timeout", "attempts", "mean work")
 MODEL_COLUMNS = ("model", "calls", "input tokens", "output tokens", "cost")
-
-
-def moment(option: str, text: str, now: datetime) -> datetime:
-    """The time that a text means: a span back from now, or a date or time, of UTC where it has no zone. Raises WrongUsage."""
-    span = _SPAN.fullmatch(text)
-    try:
-        if span is not None:
-            return now - int(span[1]) * _UNITS[span[2]]
-        found = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise WrongUsage(f"{option} {text}: {FORMS}.") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 async def analytics(tenant: str, since: str, until: str | None, output: Output) -> None:

@@ -30,6 +30,7 @@ from services.cli.commands import (
     tasks,
     tenants,
     users,
+    watching,
 )
 from services.cli.errors import CommandError
 
@@ -45,7 +46,7 @@ app = typer.Typer(
 )
 WORK = (requests, approvals, tasks, agents, customers, tenants, analytics, knowledge)
 IDENTITY = (users, clients, keys)
-for group in (demo, fleet, publish, events, *WORK, dead_letters, effects, projections, *IDENTITY, operations, dev):
+for group in (demo, fleet, watching, publish, events, *WORK, dead_letters, effects, projections, *IDENTITY, operations, dev):
     group.add_to(app)
 
 

@@ -23,6 +23,7 @@ from services.cli import exit_codes
 from services.cli.errors import NoAnswer, Refused
 from services.cli.fleet import GATEWAY, replica_specs, worker_environment
 from services.cli.gateway_place import gateway_url, note_gateway
+from services.cli.log_lines import parse_line
 from services.cli.mesh import quieten
 from services.cli.migration import migrate_mesh
 
@@ -144,8 +145,9 @@ def _ended(code: int, log: Path) -> Exception:
     """The error for a supervisor that ended at once; it says why in its log."""
     if code != exit_codes.CONFIGURATION:
         return Refused(f"The supervisor ended ({code}) before its workers were ready. See {log}.")
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if REFUSED in line]
-    return ConfigurationError(f"Every worker was refused its configuration. {lines[-1] if lines else ''} See {log.parent}.")
+    lines = (parse_line(SUPERVISOR, line) for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if REFUSED in line)
+    messages = [line.raw if line.fields is None else str(line.fields["message"]) for line in lines]
+    return ConfigurationError(f"Every worker was refused its configuration. {messages[-1] if messages else ''} See {log.parent}.")
 
 
 # -- down --------------------------------------------------------------------------------------------------------------------------------

@@ -120,7 +120,9 @@ class Edge:
 
 def error_answer(error: ApiError, call: Call, base_url: str) -> tuple[bytes, dict[str, str]]:
     """Body and headers of a refused call; logs it as API-27 asks."""
-    logger.warning("%s", error.code, extra={"error": error.to_error(), "http_request_id": call.request_id})
+    # Its message is ours and says what is wrong; under the name `message` a log hides what customers wrote.
+    told = {"error_type": error.error_type, "reason": error.message, "code": error.code, "details": dict(error.details)}
+    logger.warning("%s", error.code, extra={"error": told, "http_request_id": call.request_id})
     body, media_type = errors.render(
         error, url=call.url, accept=call.accept, base_url=base_url, request_id=call.request_id, trace_id=call.trace_id
     )

@@ -64,13 +64,18 @@ def up(
 
 
 def supervise(replicas: ReplicasOption = None) -> None:
-    """Supervise the fleet on the servers given; what `up -d` starts in the background."""
+    """Supervise the fleet on the servers given; what `up -d` starts in the background. What it tells are log lines like the workers'."""
+    import logging
+
     from infra.settings import load_settings
+    from infra.telemetry.telemetry import log_by_settings
     from services.cli import supervision
     from services.cli.fleet import replica_counts
-    from services.cli.output import tell
 
-    raise typer.Exit(supervision.supervise(load_settings(), replica_counts(replicas or []), tell, None))
+    settings = load_settings()
+    log_by_settings(supervision.SUPERVISOR, settings)
+    tell = logging.getLogger("services.cli.supervision").info
+    raise typer.Exit(supervision.supervise(settings, replica_counts(replicas or []), tell, None))
 
 
 def down(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from services.cli import exit_codes, main
-from services.cli.analytics import moment
 from services.cli.errors import NotFound, WrongUsage
+from services.cli.moments import moment
 from services.cli.tenants import given_settings
 from services.cli.views import check_choice, existing
 
