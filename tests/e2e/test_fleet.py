@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from infra.local_stack.processes import start_token
+from infra.settings import MeshSettings
 from services.cli.fleet import DEFAULT_FLEET
+from tests.e2e import planted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -61,7 +64,11 @@ def wait_for(holds: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_fleet_in_the_background_mends_itself_and_ends_without_a_trace(shell: Shell) -> None:
+EVERYTHING = "infra=DEBUG,services=DEBUG,projections=DEBUG,aiokafka=DEBUG,faststream=DEBUG,psycopg=DEBUG,uvicorn=DEBUG,asyncio=DEBUG"
+
+
+def test_a_fleet_in_the_background_mends_itself_and_ends_without_a_trace(shell: Shell, mesh_settings: MeshSettings) -> None:
+    shell.environment["AGENTMESH_LOG_LEVELS"] = EVERYTHING
     shell("up", "-d", "--replicas", "requests=2")
     rows = {row["name"]: row for row in shell.json("ps")}
     assert list(rows)[:2] == ["requests-1", "requests-2"]
@@ -76,13 +83,19 @@ def test_a_fleet_in_the_background_mends_itself_and_ends_without_a_trace(shell: 
     os.kill(rows["relay-1"]["pid"], signal.SIGKILL)
     os.kill(rows["requests-1"]["pid"], signal.SIGKILL)
     # A command that comes while two workers are dead has its outcome all the same.
-    created = shell.json("publish", "CreateRequest", CASE, "--timeout", "60")
+    created = shell.json("publish", "CreateRequest", json.dumps(planted.good()), "--timeout", "60")
     assert created["outcome"] == "events"
+    refused = planted.in_loop(lambda: planted.publish_badly(mesh_settings))
+    token = shell("token", "--role", "admin", "--tenant", "default").stdout.strip()
+    url = json.loads((shell.home / ".agentmesh" / "endpoints.json").read_text())["gateway_url"]
+    assert [status for status in planted.call_badly(url, token) if status >= 500] == []
     wait_for(lambda: all(shell.replica(name)["ready"] for name in ("relay-1", "requests-1")), 60)
     assert shell.replica("relay-1")["restarts"] == 1
     assert shell.replica("relay-1")["pid"] != rows["relay-1"]["pid"]
     assert shell.replica("projections-1")["pid"] == rows["projections-1"]["pid"]
     assert ", 0 fail" in shell("doctor").stdout
+
+    check_logs(shell, mesh_settings, created, refused, token)
 
     supervisor = json.loads((shell.home / ".agentmesh" / "fleet.json").read_text())["pid"]
     pids = [row["pid"] for row in shell.json("ps")]
@@ -91,6 +104,21 @@ def test_a_fleet_in_the_background_mends_itself_and_ends_without_a_trace(shell: 
     assert shell.json("ps") == []
     assert not (shell.home / ".agentmesh" / "fleet.json").exists()
     assert "no fleet runs here" in shell("down").stderr
+    folder = shell.home / ".agentmesh" / "logs"
+    assert planted.leaks(folder) == []
+
+
+def check_logs(shell: Shell, settings: MeshSettings, created: dict[str, Any], refused: list[str], token: str) -> None:
+    """Of all that was planted no log shows anything; each line is JSON; and they are found by request and level."""
+    folder = shell.home / ".agentmesh" / "logs"
+    assert len(list(folder.glob("*.log"))) >= len(DEFAULT_FLEET)
+    assert planted.lines_of_another_form(folder) == []
+    password = urlsplit(settings.postgres_dsn).password
+    own = [text for text in (password, token, token[:40]) if text]
+    assert planted.leaks(folder, tuple(own)) == []
+    text = "\n".join(path.read_text() for path in folder.glob("*.log"))
+    assert "[personal]" in text or "characters]" in text
+    print({path.name: len(path.read_text().splitlines()) for path in folder.glob("*.log")})
 
 
 def test_a_fleet_in_the_foreground_shows_its_logs_and_ends_on_ctrl_c(shell: Shell) -> None:
