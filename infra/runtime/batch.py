@@ -18,6 +18,7 @@ from infra.runtime.decide import BatchContext, CachedState, Decision, References
 from infra.runtime.decode import Incoming, Unreadable
 from infra.runtime.references import ReferenceReader
 from infra.runtime.state_cache import StateCache
+from infra.runtime.told import tell_outcomes
 from infra.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -304,6 +305,7 @@ class BatchProcessor:
                     group.aggregate_id,
                 )
         failed = [item for item in decision.settled if item.attempts]
+        tell_outcomes(group.aggregate_id, decision)
         for outcome in decision.append.outcomes:
             if outcome.kind is OutcomeKind.REJECTED:
                 metrics.commands_rejected_total.labels(topic=topic, code=outcome.code).inc()

@@ -32,6 +32,7 @@ from infra.runtime.offsets import OffsetTracker
 from infra.runtime.redrive import Redrive
 from infra.runtime.references import ReferenceReader
 from infra.runtime.state_cache import StateCache
+from infra.runtime.told import tell_unreadable
 from infra.settings import MeshSettings
 from infra.telemetry.telemetry import Telemetry
 
@@ -239,6 +240,7 @@ class CommandWorker(ConnectedWorker):
             probing = self._is_probing if self._probing else None
             await self._processor.settle(self._batch_context(), list(groups.values()), unreadable, self.retry(self._abandon), probing)
         if unreadable:
+            tell_unreadable(unreadable)
             metrics.dead_letters_total.labels(topic=commands_topic(self.context)).inc(len(unreadable))
         self._offsets.done(records)
         if self._eager or self._probing:

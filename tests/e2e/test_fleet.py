@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def wait_for(holds: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-EVERYTHING = "infra=DEBUG,services=DEBUG,projections=DEBUG,aiokafka=DEBUG,faststream=DEBUG,psycopg=DEBUG,uvicorn=DEBUG,asyncio=DEBUG"
+EVERYTHING = "infra=DEBUG,services=DEBUG,projections=DEBUG,aiokafka.producer=DEBUG,faststream=DEBUG,psycopg=DEBUG,uvicorn=DEBUG"
 
 
 def test_a_fleet_in_the_background_mends_itself_and_ends_without_a_trace(shell: Shell, mesh_settings: MeshSettings) -> None:
@@ -96,6 +97,7 @@ def test_a_fleet_in_the_background_mends_itself_and_ends_without_a_trace(shell: 
     assert ", 0 fail" in shell("doctor").stdout
 
     check_logs(shell, mesh_settings, created, refused, token)
+    check_top(shell)
 
     supervisor = json.loads((shell.home / ".agentmesh" / "fleet.json").read_text())["pid"]
     pids = [row["pid"] for row in shell.json("ps")]
@@ -117,8 +119,41 @@ def check_logs(shell: Shell, settings: MeshSettings, created: dict[str, Any], re
     own = [text for text in (password, token, token[:40]) if text]
     assert planted.leaks(folder, tuple(own)) == []
     text = "\n".join(path.read_text() for path in folder.glob("*.log"))
-    assert "[personal]" in text or "characters]" in text
-    print({path.name: len(path.read_text().splitlines()) for path in folder.glob("*.log")})
+    assert "value=[bytes]" in text  # the producers say what they send, so there was something to take out
+    assert created["request_id"] in shell("logs", "--request", created["request_id"], "--level", "debug").stdout
+    told = [
+        json.loads(line) for line in shell("logs", "--worker", "requests", "--level", "info", "-n", "500", "-o", "json").stdout.splitlines()
+    ]
+    outcomes = {
+        line["extra"]["aggregate_id"]: line for line in told if line["name"] == "infra.runtime.told" and "command_id" in line["extra"]
+    }
+    assert {line["message"] for line in outcomes.values()} >= {"CreateRequest: rejected with VALIDATION_ERROR"}
+    assert set(outcomes) & set(refused)
+    assert any(line["message"].startswith("a record holds no command") and line["level"] == "warning" for line in told)
+    assert all(line["service"] == "agentmesh-requests" for line in told)
+
+
+def check_top(shell: Shell) -> None:
+    """The picture of the fleet, as programs and as people get it, with one worker stopped so that it does not answer."""
+    picture = shell.json("top")
+    names = {worker["name"] for worker in picture["workers"]}
+    assert names == {row["name"] for row in shell.json("ps")}
+    assert all(worker["cpu_percent"] is not None and worker["memory_bytes"] > 2**20 for worker in picture["workers"])
+    assert picture["lags_from"] == "monitor"
+    assert {("consumer_group", "agentmesh.requests"), ("relay", "requests"), ("projection", "requests")} <= {
+        (lag["kind"], lag["name"].removeprefix(shell.environment["AGENTMESH_TOPIC_PREFIX"])) for lag in picture["lags"]
+    }
+    assert {wait["kind"] for wait in picture["waiting"]} == {"request", "task", "approval"}
+    assert all(rate is not None for rate in picture["rates"].values())
+    paused = shell.replica("tasks-1")["pid"]
+    os.kill(paused, signal.SIGSTOP)
+    try:
+        text = shell("top", "--once").stdout
+    finally:
+        os.kill(paused, signal.SIGCONT)
+    assert re.search(r"tasks-1 .*no answer", text)
+    assert re.search(r"relay-1 +running +\d+ +1 ", text)
+    assert "\x1b" not in text
 
 
 def test_a_fleet_in_the_foreground_shows_its_logs_and_ends_on_ctrl_c(shell: Shell) -> None:

@@ -1,4 +1,4 @@
-"""`logs`: what the workers of this folder's fleet write, merged and filtered."""
+"""`top` and `logs`: the fleet of this folder as it works, and what its workers write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,21 @@ from services.cli.output import Output, OutputOption
 
 def add_to(app: typer.Typer) -> None:
     """Put these commands into the application."""
+    app.command()(top)
     app.command()(logs)
+
+
+def top(
+    interval: Annotated[float, typer.Option("--interval", min=0.5, max=60, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end; so does a pipe.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show the fleet as it works: workers, who is behind, rates, the oldest waits, parked keys, open breakers. q or Ctrl-C ends."""
+    import asyncio
+
+    from services.cli.top.run import top as work
+
+    asyncio.run(work(interval=interval, once=once, output=output))
 
 
 def logs(
