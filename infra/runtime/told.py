@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from infra.event_store.base import OutcomeKind
 from infra.runtime.decide import Decision
 from infra.runtime.decode import Unreadable
-from infra.telemetry.context import bind_message
+from infra.telemetry.context import REQUEST_TYPES, bind, bind_message
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,8 @@ def tell_outcomes(aggregate_id: str, decision: Decision) -> None:
             continue
         # No id in the text: it is what a flood of the same is known by.
         kind, code = item.metadata.type_name.split(".")[-2:][0], f" with {outcome.code}" if outcome.code else ""
-        with bind_message(item.metadata):
+        request_id = aggregate_id if item.metadata.type_name.startswith(REQUEST_TYPES) else None
+        with bind_message(item.metadata), bind(tenant_id=item.tenant_id, request_id=request_id):
             extra = {"aggregate_id": aggregate_id, "command_id": item.metadata.message_id}
             logger.log(level or logging.DEBUG, "%s: %s%s", kind, outcome.kind.value, code, extra=extra)
 

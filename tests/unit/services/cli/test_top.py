@@ -179,7 +179,7 @@ def test_nobody_behind_is_said_in_one_line() -> None:
 
 
 def test_what_is_no_exposition_is_an_error() -> None:
-    with pytest.raises(ValueError, match="metrics"):
+    with pytest.raises(ValueError, match="could not convert"):
         read_metrics("<html>not metrics</html> {")
 
 
