@@ -218,6 +218,12 @@ def test_the_service_is_the_worker_with_the_meshs_prefix() -> None:
     assert service_name("agentmesh-relay") == "agentmesh-relay"
 
 
+def test_lines_go_to_stdout(stream: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("requests", "INFO")
+    logging.getLogger("t").info("said")
+    assert json.loads(capsys.readouterr().out)["message"] == "said"
+
+
 def test_flushing_a_stream_that_is_gone_is_no_error(stream: io.StringIO) -> None:
     class Gone(logging.StreamHandler[io.StringIO]):
         def flush(self) -> None:
