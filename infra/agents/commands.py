@@ -32,8 +32,9 @@ def command_id(task: Task, what: str) -> CommandId:
     return CommandId(derived_uuid(COMMAND_IDS, f"{task.task_id}/{task.attempt}/{what}"))
 
 
-def envelope(command: Command, task: Task, what: str, assigned: RecordedEvent, source: str) -> Metadata:
-    """The headers of a run's command: the agent is the actor, the assignment the cause."""
+def envelope(command: Command, task: Task, what: str, assigned: RecordedEvent, source: str, traceparent: str | None = None) -> Metadata:
+    """The headers of a run's command: the agent is the actor, the assignment the cause. `traceparent` is the span of the run, where it has
+    one."""
     cause = assigned.metadata
     return Metadata(
         message_id=command_id(task, what),
@@ -46,6 +47,6 @@ def envelope(command: Command, task: Task, what: str, assigned: RecordedEvent, s
         auth_id=task.agent_id,
         correlation_id=cause.correlation_id,
         causation_id=cause.message_id,
-        traceparent=cause.traceparent,
+        traceparent=traceparent or cause.traceparent,
         tracestate=cause.tracestate,
     )

@@ -7,12 +7,13 @@ import time
 from opentelemetry.trace import Span, Status, StatusCode
 
 from contracts.tasks.commands import CompleteTask, FailTask, PauseTask, TaskCommand
-from contracts.tasks.values import TaskOutcome
+from contracts.tasks.values import ModelUsage, TaskOutcome
 from infra.agents.base import Agent, Task, TaskContext
 from infra.agents.run import attempt
+from infra.models.base import RULE_BASED
 from infra.telemetry import names
 from infra.telemetry.telemetry import Telemetry
-from infra.telemetry.tracing import Attribute
+from infra.telemetry.tracing import Attribute, child_traceparent
 
 TIMED_OUT, PAUSED = "Timeout", "EffectNeedsPerson"
 
@@ -23,19 +24,29 @@ class ObservedAttempt:
     def __init__(self, telemetry: Telemetry, topic: str, traceparent: str | None) -> None:
         self._telemetry = telemetry
         self._topic = topic
-        self._traceparent = traceparent
+        self.traceparent = traceparent
+        """What the command that ends the attempt is to be traced under: the span of the attempt, once there is one."""
 
     async def __call__(self, agent: Agent, task: Task, context: TaskContext) -> TaskCommand:
         """The command that the attempt ends with; its span is the child of the assignment's trace."""
-        known: dict[str, Attribute] = {names.TASK_ID: task.task_id, names.AGENT_ID: task.agent_id, names.TASK_ATTEMPT: task.attempt}
+        known: dict[str, Attribute] = {
+            names.TASK_ID: task.task_id,
+            names.TASK_ATTEMPT: task.attempt,
+            names.GEN_AI_OPERATION_NAME: names.GEN_AI_INVOKE_AGENT,
+            names.GEN_AI_AGENT_ID: task.agent_id,
+            names.GEN_AI_AGENT_NAME: agent.kind,
+        }
         tracing = self._telemetry.tracing
-        span = tracing.message_span(names.OPERATION_PROCESS, self._topic, self._traceparent, known, name=task.task_type)
+        span = tracing.message_span(names.OPERATION_PROCESS, self._topic, self.traceparent, known, name=task.task_type)
         started = time.perf_counter()
         with span as recorded:
+            self.traceparent = child_traceparent(recorded, self.traceparent)
             try:
                 command = await attempt(agent, task, context)
             finally:
                 self._timed(agent, task, time.perf_counter() - started)
+            if isinstance(context.usage, ModelUsage) and context.usage.model != RULE_BASED:
+                recorded.set_attribute(names.GEN_AI_REQUEST_MODEL, context.usage.model)
             self._ended(agent, task, command, recorded)
         return command
 

@@ -172,6 +172,6 @@ def _common(task: Task) -> dict[str, Any]:
     return {"tenant_id": task.tenant_id, "task_id": task.task_id, "agent_id": task.agent_id, "attempt": task.attempt}
 
 
-def envelope_of(result: RunResult, task: Task, assigned: RecordedEvent, source: str) -> Metadata:
-    """The headers of a run's command."""
-    return envelope(result.command, task, result.what, assigned, source)
+def envelope_of(result: RunResult, task: Task, assigned: RecordedEvent, source: str, traceparent: str | None = None) -> Metadata:
+    """The headers of a run's command, below the span of the run where one is given."""
+    return envelope(result.command, task, result.what, assigned, source, traceparent)

@@ -31,6 +31,7 @@ from infra.resilience.breaker import BreakerPolicy
 from infra.resilience.protection import Protection
 from infra.resilience.timeouts import TimeLimit
 from infra.telemetry.metrics import Metrics
+from infra.telemetry.spans import without_span
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class GuardedCache:
 
     def _start_mending(self) -> None:
         if not self._closed and (self._mender is None or self._mender.done()):
-            self._mender = asyncio.create_task(self._mend(), name="cache-missed-invalidations")
+            self._mender = asyncio.create_task(self._mend(), name="cache-missed-invalidations", context=without_span())
 
     async def _mend(self) -> None:
         logger.warning("the cache has missed invalidations: it is not read until they are made up for")

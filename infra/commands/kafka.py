@@ -10,6 +10,7 @@ from contracts.topics import commands_topic
 from infra.commands.base import OutgoingCommand
 from infra.errors import BulkheadFull, CallTimedOut, TransientError
 from infra.kafka.producer import OutgoingRecord
+from infra.telemetry.spans import without_span
 
 NAME = "commands"
 MOST_AT_ONCE = 500
@@ -48,7 +49,7 @@ class KafkaCommandPublisher:
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((self._record(command), acknowledged))
         if self._work is None or self._work.done():
-            self._work = asyncio.create_task(self._publish_all(), name="publish-commands")
+            self._work = asyncio.create_task(self._publish_all(), name="publish-commands", context=without_span())
         try:
             async with asyncio.timeout(self._seconds):
                 await acknowledged

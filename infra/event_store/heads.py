@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from infra.postgres.pool import Database
+from infra.telemetry.spans import without_span
 
 LOOK_SECONDS = 5.0
 
@@ -26,7 +27,7 @@ class LogHeads:
     async def look(self) -> Mapping[str, int]:
         """By context; 0 for an empty log. Raises TransientError when the database is away."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(), name="log-heads")
+            self._asking = asyncio.create_task(self._ask(), name="log-heads", context=without_span())
             self._asking.add_done_callback(_seen)
         return await asyncio.shield(self._asking)
 

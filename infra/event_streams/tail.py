@@ -20,6 +20,7 @@ from infra.event_store.base import EventStore
 from infra.event_streams.base import Batch, Ended, Followed, StreamedEvent, StreamEnded
 from infra.event_streams.owners import RequestOwners
 from infra.resilience.retry import delay_ms
+from infra.telemetry.spans import without_span
 
 PAGE = 500
 # Readers of the past share so few connections, so that the reads of the API keep theirs.
@@ -68,7 +69,7 @@ class SharedTail:
             raise StreamEnded(Ended.DRAINED)
         if self._task is None or self._task.done():
             self._at = dict(ends)
-            self._task = asyncio.create_task(self._run(), name="event-tail")
+            self._task = asyncio.create_task(self._run(), name="event-tail", context=without_span())
         reader = Reader(self, followed, place, self._queue_events)
         self._readers.setdefault(followed.tenant_id, set()).add(reader)
         self._followers.update(followed.contexts)

@@ -14,6 +14,7 @@ from contracts.upcasting import decode_event
 from infra.errors import TransientError
 from infra.event_store.base import EventStore, Outcome
 from infra.outcomes.base import Versions
+from infra.telemetry.spans import without_span
 
 FIRST_WAIT_SECONDS = 0.02
 MOST_WAIT_SECONDS = 0.5
@@ -83,7 +84,7 @@ class SharedWatch(Generic[K, V]):
         self._waiting[key].append(entry)
         self._pause = FIRST_LOOK_SECONDS
         if self._watch is None or self._watch.done():
-            self._watch = asyncio.create_task(self._ask(), name="shared-watch")
+            self._watch = asyncio.create_task(self._ask(), name="shared-watch", context=without_span())
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 return await found

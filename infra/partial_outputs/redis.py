@@ -15,6 +15,7 @@ from infra.errors import MeshError
 from infra.partial_outputs.base import Piece
 from infra.redis.errors import translated
 from infra.redis.pool import RedisPool
+from infra.telemetry.spans import without_span
 
 CHANNEL: Final = "partial-output"
 # Beyond these, pieces are lost; a reader sees a gap in the numbers.
@@ -42,7 +43,7 @@ class RedisPartialOutputs:
     def tell(self, piece: Piece) -> None:
         """See the port."""
         if self._telling is None:
-            self._telling = asyncio.create_task(self._tell(), name="partial-outputs")
+            self._telling = asyncio.create_task(self._tell(), name="partial-outputs", context=without_span())
         with contextlib.suppress(asyncio.QueueFull):
             self._waiting.put_nowait(piece)
 
@@ -110,7 +111,7 @@ class RedisHeardPieces:
             await self._stop()  # what Redis has left behind, when it went away
             self._subscription = self._pool.client.pubsub(ignore_subscribe_messages=True)
             await self._subscription.subscribe(name)
-            self._listening = asyncio.create_task(self._listen(self._subscription), name="partial-outputs")
+            self._listening = asyncio.create_task(self._listen(self._subscription), name="partial-outputs", context=without_span())
         elif name not in self._queues:
             await self._subscription.subscribe(name)
 

@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from opentelemetry.trace import Span, TracerProvider
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -16,6 +17,11 @@ from infra.errors import ConfigurationError
 from infra.postgres.arrays import register_columns
 from infra.postgres.errors import translated
 from infra.settings import MeshSettings
+from infra.telemetry import names
+from infra.telemetry.spans import NO_SPAN, SpanBlock
+
+if TYPE_CHECKING:
+    from infra.postgres.statement_spans import StatementSpans
 
 logger = logging.getLogger(__name__)
 
@@ -44,22 +50,34 @@ def _session_options(settings: MeshSettings, durable: bool) -> str:
     return SESSION_OPTIONS + limit + ("" if durable else NOT_DURABLE)
 
 
-async def _configure(connection: CountingConnection) -> None:
-    register_columns(connection.adapters)
+def _statement_spans(provider: TracerProvider) -> StatementSpans:
+    from infra.postgres.statement_spans import StatementSpans  # the instrumentation is only loaded where it is used
+
+    return StatementSpans(provider)
 
 
 class Database:
     """A worker's pool. Connections are handed out by `connection`, whose errors come out as the errors of `infra.errors`.
 
     Limits are those of PER-03. A connection is replaced after `pool_max_queries` statements or an hour, whichever is first.
-    `session` are further options of each session, as `-c name=value`.
+    `session` are further options of each session, as `-c name=value`; `spans`, where tracing is on, are made of its statements.
     """
 
-    def __init__(self, settings: MeshSettings, dsn: str, name: str = "agentmesh", *, durable: bool = True, session: str = "") -> None:
+    def __init__(
+        self,
+        settings: MeshSettings,
+        dsn: str,
+        name: str = "agentmesh",
+        *,
+        durable: bool = True,
+        session: str = "",
+        spans: TracerProvider | None = None,
+    ) -> None:
         self._settings = settings
         self._name = name
         self._opened = False
         self._max_queries = settings.pool_max_queries
+        self._spans = None if spans is None else _statement_spans(spans)
         self.pool: AsyncConnectionPool[CountingConnection] = AsyncConnectionPool(
             dsn,
             connection_class=CountingConnection,
@@ -80,9 +98,17 @@ class Database:
                 "keepalives_idle": 30,
                 "tcp_user_timeout": int(settings.pool_command_timeout_seconds * 1000),
             },
-            configure=_configure,
+            configure=self._configure,
             reset=self._reset,
         )
+
+    async def _configure(self, connection: CountingConnection) -> None:
+        register_columns(connection.adapters)
+        if self._spans is not None:
+            self._spans.watch(connection)
+
+    def _batch(self) -> SpanBlock:
+        return NO_SPAN if self._spans is None else self._spans.batch()
 
     async def _reset(self, connection: CountingConnection) -> None:
         if connection.statements > self._max_queries:
@@ -150,9 +176,11 @@ class Database:
         """All rows of a statement that follows on `first` in one transaction and one round trip: what `first` sets LOCAL holds for it,
         and is gone afterwards. The transaction is the implicit one of a pipeline, as in `execute_together`."""
         async with self.connection(timeout=timeout) as connection:
-            async with connection.pipeline():
-                await connection.execute(first[0], first[1], prepare=True, binary=True)
-                cursor = await connection.execute(query, parameters, prepare=True, binary=True)
+            with self._batch() as span:
+                span.set_attribute(names.DB_OPERATION_BATCH_SIZE, 2)
+                async with connection.pipeline():
+                    await connection.execute(first[0], first[1], prepare=True, binary=True)
+                    cursor = await connection.execute(query, parameters, prepare=True, binary=True)
             return await cursor.fetchall()
 
     async def execute_together(self, statements: Iterable[Statement]) -> None:
@@ -161,13 +189,22 @@ class Database:
         The transaction is the implicit one of a pipeline: no BEGIN and COMMIT go back and forth, the Sync at its end commits. So whatever
         breaks off in between must not reach that Sync: the connection is closed, and the server rolls back.
         """
-        async with self.connection() as connection, connection.pipeline():
-            try:
-                for query, parameters in statements:
-                    await connection.execute(query, parameters, prepare=True, binary=True)
-            except BaseException:
-                connection.pgconn.finish()
-                raise
+        async with self.connection() as connection:
+            with self._batch() as span:
+                async with connection.pipeline():
+                    await self._all_of(statements, connection, span)
+
+    @staticmethod
+    async def _all_of(statements: Iterable[Statement], connection: CountingConnection, span: Span) -> None:
+        count = 0
+        try:
+            for query, parameters in statements:
+                await connection.execute(query, parameters, prepare=True, binary=True)
+                count += 1
+        except BaseException:
+            connection.pgconn.finish()
+            raise
+        span.set_attribute(names.DB_OPERATION_BATCH_SIZE, count)
 
     async def execute(self, query: bytes, parameters: Mapping[str, Any], timeout: float | None = None) -> int:
         """Run one statement; answers the number of rows it touched."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import psycopg
+from opentelemetry.trace import TracerProvider
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
@@ -30,9 +31,9 @@ SET_TENANT: Final = b"SELECT set_config('agentmesh.tenant_id', %(tenant)s, true)
 class PostgresTenantReads:
     """Reads of one tenant's rows, on a pool of their own."""
 
-    def __init__(self, settings: MeshSettings, name: str = "agentmesh.reads") -> None:
+    def __init__(self, settings: MeshSettings, name: str = "agentmesh.reads", spans: TracerProvider | None = None) -> None:
         self._dsn = settings.reader_dsn
-        self.database = Database(settings, self._dsn, name=name, session=SESSION)
+        self.database = Database(settings, self._dsn, name=name, session=SESSION, spans=spans)
 
     async def open(self) -> None:
         """Open the pool; does not wait for the database."""

@@ -1,5 +1,5 @@
-"""Puts a span around the reactions that a process manager names spans for, and hands it to their commands as their parent; used by the
-process manager worker."""
+"""Makes a span of each reaction of a process manager that leads to commands, and hands it to them as their parent; used by the process
+manager worker."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ from infra.telemetry.tracing import Tracing, child_traceparent
 
 
 class TracedProcess:
-    """A process manager whose spans are recorded. What follows from its commands, agents' work too, is traced under the span (OBS-10)."""
+    """A process manager whose reactions are traced, those that it names by their names. What follows from its commands, agents' work too,
+    is traced under the span (OBS-10)."""
 
     def __init__(self, manager: ProcessManager, tracing: Tracing) -> None:
         self.name = manager.name
         self._manager = manager
         self._tracing = tracing
-        self._spans = {kind.type_name: (span, kind.aggregate_field.replace("_id", ".id")) for kind, span in manager.spans.items()}
+        self._named = {kind.type_name: (span, kind.aggregate_field.replace("_id", ".id")) for kind, span in manager.spans.items()}
 
     def changes(self, recorded: RecordedEvent) -> list[NextCommand]:
         """As the process manager's."""
-        named = self._spans.get(recorded.metadata.type_name)
-        if named is None or not self._tracing.enabled:
-            return self._manager.changes(recorded)
-        name, attribute = named
-        parent = recorded.metadata.traceparent
-        known = {attribute: recorded.aggregate_id}
-        with self._tracing.message_span(names.OPERATION_PROCESS, self.name, parent, known, name=name) as span:
-            traceparent = child_traceparent(span, parent)
-            return [
-                NextCommand(command, metadata._replace(traceparent=traceparent)) for command, metadata in self._manager.changes(recorded)
-            ]
+        commands = self._manager.changes(recorded)
+        if not commands or not self._tracing.enabled:
+            return commands
+        event = recorded.metadata
+        name, attribute = self._named.get(event.type_name, (None, names.CLOUDEVENTS_EVENT_SUBJECT))
+        known = {
+            names.MESSAGING_MESSAGE_ID: event.message_id,
+            names.MESSAGING_CONVERSATION_ID: event.correlation_id,
+            names.CLOUDEVENTS_EVENT_TYPE: event.type_name,
+            attribute: recorded.aggregate_id,
+        }
+        with self._tracing.message_span(names.OPERATION_PROCESS, self.name, event.traceparent, known, name=name) as span:
+            traceparent = child_traceparent(span, event.traceparent)
+        return [NextCommand(command, metadata._replace(traceparent=traceparent)) for command, metadata in commands]

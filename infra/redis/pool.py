@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any, cast
 
+from opentelemetry.trace import TracerProvider
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -14,6 +15,7 @@ from infra.errors import ConfigurationError, MeshError
 from infra.redis.errors import translated
 from infra.redis.settings import RedisPoolSettings
 from infra.settings import mask_url
+from infra.telemetry.libraries import ask_for_stable_names
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +27,9 @@ class RedisPool:
     wanted to save. Before a connection is used, the driver looks whether the server has closed it and opens it anew.
     """
 
-    def __init__(self, url: str, settings: RedisPoolSettings) -> None:
+    def __init__(self, url: str, settings: RedisPoolSettings, spans: TracerProvider | None = None) -> None:
         self._url = url
+        self._spans = spans
         self._settings = settings
         self._client: Redis | None = None
 
@@ -44,7 +47,7 @@ class RedisPool:
             retry=Retry(NoBackoff(), 0),
             **options,
         )
-        self._client = Redis.from_pool(pool)
+        self._client = self._traced(Redis.from_pool(pool))
         logger.info(
             "redis pool opened at %s: %d connections, acquire %gs, connect %gs, health check every %ds, keep-alive %s",
             mask_url(self._url),
@@ -55,6 +58,15 @@ class RedisPool:
             "on" if options else "of no use on a Unix socket",
         )
         return await self._ping()
+
+    def _traced(self, client: Redis) -> Redis:
+        """The client, whose calls have spans where tracing is on."""
+        if self._spans is not None:
+            from opentelemetry.instrumentation.redis import RedisInstrumentor  # only loaded where it is used
+
+            ask_for_stable_names()
+            RedisInstrumentor.instrument_client(client, tracer_provider=self._spans)
+        return client
 
     async def _ping(self) -> bool:
         try:

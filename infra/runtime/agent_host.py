@@ -276,10 +276,10 @@ class AgentHost(ConnectedWorker):
         )
         observed = ObservedAttempt(self.telemetry, self._topic, running.assigned.metadata.traceparent)
         async with slots:
-            await agent_run(self._agent, task, context, lambda result: self._tell(running, result), observed)
+            await agent_run(self._agent, task, context, lambda result: self._tell(running, result, observed), observed)
 
-    async def _tell(self, running: _Running, result: RunResult) -> None:
-        metadata = envelope_of(result, task_of(running.event), running.assigned, self._source)
+    async def _tell(self, running: _Running, result: RunResult, observed: ObservedAttempt) -> None:
+        metadata = envelope_of(result, task_of(running.event), running.assigned, self._source, observed.traceparent)
         if not result.ends:
             # Nothing depends on when it is heard, so the agent does not wait for the broker.
             self._outbox.post(Outgoing(result.command, metadata, None))

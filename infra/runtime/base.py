@@ -43,6 +43,10 @@ class AggregateType:
     decisions: Mapping[type[Command], Decide]
     creates: frozenset[type[Command]] = frozenset()
     """Commands that begin a stream. The runtime decides them without looking first; the append proves that there was none."""
+    go_on: frozenset[type[Command]] = frozenset()
+    """Commands that go on in the trace of the aggregate's first event where they bring none: they end what began a short time before."""
+    wholly_traced: bool = False
+    """Whether later traces of an aggregate are recorded where its first one was, whatever their senders decided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 
 from aiokafka import ConsumerRecord, TopicPartition
 
@@ -34,7 +37,9 @@ from infra.runtime.references import ReferenceReader
 from infra.runtime.state_cache import StateCache
 from infra.runtime.told import tell_unreadable
 from infra.settings import MeshSettings
+from infra.telemetry import names
 from infra.telemetry.telemetry import Telemetry
+from infra.telemetry.tracing import MAX_LINKS, MessageSpans
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +48,6 @@ LAG_INTERVAL_SECONDS = 2.0
 REVOKE_SECONDS = 20.0
 # Without a goodbye the next owner only looks more closely: no reason to hold a rebalance or a drain up.
 GOODBYE_SECONDS = 2.0
-MAX_LINKS = 32
 # More than are handled between two lagging commits.
 EAGER_BATCHES = 200
 
@@ -67,6 +71,7 @@ class CommandWorker(ConnectedWorker):
         self._aggregate_type = aggregate_type
         self._group = f"{settings.topic_prefix}agentmesh.{context}"
         self._topic = settings.topic_prefix + commands_topic(context)
+        self._group_attribute = {names.MESSAGING_CONSUMER_GROUP_NAME: self._group}
         self._commands: dict[str, type[Command]] = dict(commands_of(context))
         store = self.stores[context]
         self._attempts = PostgresAttempts(self.database, context, self._group, self.identity)
@@ -87,7 +92,7 @@ class CommandWorker(ConnectedWorker):
             self._commands,
             self._processor,
             self._attempts,
-            self._batch_context,
+            self._in_batch,
             telemetry.metrics,
             settings.attempts_before_parking,
         )
@@ -232,13 +237,14 @@ class CommandWorker(ConnectedWorker):
                 links.append(decoded.metadata.traceparent)
         metrics = self.telemetry.metrics
         with self.telemetry.tracing.batch_span(
-            "process",
+            names.OPERATION_PROCESS,
             self._topic,
             links=links,
-            attributes={"messaging.batch.message_count": len(records), "messaging.consumer.group.name": self._group},
+            attributes={names.MESSAGING_BATCH_MESSAGE_COUNT: len(records), **self._group_attribute},
         ):
             probing = self._is_probing if self._probing else None
-            await self._processor.settle(self._batch_context(), list(groups.values()), unreadable, self.retry(self._abandon), probing)
+            with self._in_batch() as context:
+                await self._processor.settle(context, list(groups.values()), unreadable, self.retry(self._abandon), probing)
         if unreadable:
             tell_unreadable(unreadable)
             metrics.dead_letters_total.labels(topic=commands_topic(self.context)).inc(len(unreadable))
@@ -262,8 +268,14 @@ class CommandWorker(ConnectedWorker):
     def _is_probing(self, item: Incoming) -> bool:
         return TopicPartition(item.record.topic, item.record.partition) in self._probing
 
-    def _batch_context(self) -> BatchContext:
+    @contextmanager
+    def _in_batch(self) -> Iterator[BatchContext]:
+        """What is the same for a batch. The spans of its commands end with it."""
         now, text = now_texts()
+        with self.telemetry.tracing.message_spans(names.OPERATION_PROCESS, self._topic, self._group_attribute) as spans:
+            yield self._batch_context(now, text, spans)
+
+    def _batch_context(self, now: datetime, text: str, spans: MessageSpans) -> BatchContext:
         return BatchContext(
             aggregate_type=self._aggregate_type,
             rejected_type=rejected_type(self.context),
@@ -273,11 +285,12 @@ class CommandWorker(ConnectedWorker):
             now=now,
             recorded_time=text,
             new_event_id=self._event_ids.__next__,
-            traceparent=self._traceparent,
+            traceparent=partial(self._traceparent, spans),
         )
 
-    def _traceparent(self, item: Incoming) -> str | None:
-        return self.telemetry.tracing.message_traceparent(item.metadata, self._topic)
+    def _traceparent(self, spans: MessageSpans, item: Incoming, first: str | None) -> str | None:
+        kind = self._aggregate_type
+        return spans.traceparent(item.metadata, first, goes_on=type(item.command) in kind.go_on, wholly=kind.wholly_traced)
 
     # -- watching --------------------------------------------------------------------------------------------------------------------
 

@@ -52,7 +52,8 @@ class ConnectedWorker(ABC):
         self.settings = settings
         self.telemetry = telemetry
         self.identity = process_identity()
-        self.database = Database(settings, settings.postgres_dsn, name=f"agentmesh.{name}", durable=durable)
+        spans = telemetry.tracing.provider
+        self.database = Database(settings, settings.postgres_dsn, name=f"agentmesh.{name}", durable=durable, spans=spans)
         self.stores = {context: PostgresEventStore(self.database, context) for context in contexts}
         self.stopping = asyncio.Event()
         self.working = False

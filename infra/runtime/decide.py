@@ -37,6 +37,8 @@ class CachedState(NamedTuple):
 
     state: Any
     version: int
+    trace: str | None = None
+    """The `traceparent` of the stream's first event: where the aggregate's trace is found."""
 
 
 NEW_AGGREGATE = CachedState(None, 0)
@@ -56,7 +58,8 @@ class BatchContext:
     now: datetime
     recorded_time: str
     new_event_id: Callable[[], str]
-    traceparent: Callable[[Incoming], str | None]
+    traceparent: Callable[[Incoming, str | None], str | None]
+    """(command, the traceparent of its aggregate's first event) -> that of what follows from it"""
 
 
 class References(NamedTuple):
@@ -91,18 +94,25 @@ class Decision:
 
 def rebuild(aggregate_type: AggregateType, cached: CachedState, loaded: LoadedStream) -> CachedState:
     """Fold the loaded events onto the cached state. Raises what a broken event raises: a defect of this aggregate."""
-    state, version = cached
+    state, version, trace = cached
     for stored in loaded.events:
-        _, data = split_stored(stored.state)
+        head, data = split_stored(stored.state)
+        if version == 0:
+            trace = _traceparent_in(head)
         state = aggregate_type.evolve(state, decode_event(stored.type_name, data))
         version = stored.version
-    return CachedState(state, version)
+    return CachedState(state, version, trace)
 
 
 def split_stored(state: bytes) -> tuple[bytes, bytes]:
     """Head and data of a stored event, cut without parsing; the data is the last member of the JSON object."""
     head, _, data = state.partition(b',"data":')
     return head, data[:-1]
+
+
+def _traceparent_in(head: bytes) -> str | None:
+    _, found, rest = head.partition(b'"traceparent":"')
+    return rest.partition(b'"')[0].decode("ascii", "replace") if found else None
 
 
 def decide_aggregate(
@@ -182,30 +192,25 @@ def _defect(context: BatchContext, decision: Decision, items: list[Incoming], er
 
 
 def _decide_one(context: BatchContext, decision: Decision, item: Incoming, references: References | None) -> CachedState:
-    state, version = decision.after
     append = decision.append
-    events: tuple[Any, ...] = ()
+    events: Sequence[NewEvent] = ()
+    after = decision.after
     error = item.error
     if item.defect is not None:
         raise item.defect
     if error is None and item.command is not None:
         try:
-            events, states = _events_of(context, item, state, references)
+            events, after = _events_of(context, item, decision.after, references)
         except DomainError as refusal:
             error = refusal
-        else:
-            state = states
     if error is not None:
-        append.rejections.append(NewRejection(item.metadata.message_id, _rejection(context, item, error)))
-        append.outcomes.append(_outcome(append, item, OutcomeKind.REJECTED, error.code, version))
-        return CachedState(state, version)
-    if not events:
-        append.outcomes.append(_outcome(append, item, OutcomeKind.UNCHANGED, None, version))
-        return CachedState(state, version)
+        append.rejections.append(NewRejection(item.metadata.message_id, _rejection(context, item, after.trace, error)))
+        append.outcomes.append(_outcome(append, item, OutcomeKind.REJECTED, error.code, after.version))
+        return decision.after
     append.events.extend(events)
-    version += len(events)
-    append.outcomes.append(_outcome(append, item, OutcomeKind.EVENTS, None, version))
-    return CachedState(state, version)
+    kind = OutcomeKind.EVENTS if events else OutcomeKind.UNCHANGED
+    append.outcomes.append(_outcome(append, item, kind, None, after.version))
+    return after
 
 
 def _outcome(append: AggregateAppend, item: Incoming, kind: OutcomeKind, code: str | None, version: int) -> NewOutcome:
@@ -224,7 +229,10 @@ def _reference(references: References | None, state: Any, command: Command) -> A
     return references.values[key]
 
 
-def _events_of(context: BatchContext, item: Incoming, state: Any, references: References | None) -> tuple[tuple[NewEvent, ...], Any]:
+def _events_of(
+    context: BatchContext, item: Incoming, before: CachedState, references: References | None
+) -> tuple[Sequence[NewEvent], CachedState]:
+    state, version, trace = before
     command, metadata = item.command, item.metadata
     assert command is not None
     decide = context.aggregate_type.decisions[type(command)]
@@ -241,11 +249,14 @@ def _events_of(context: BatchContext, item: Incoming, state: Any, references: Re
             _reference(references, state, command),
         ),
     )
+    if not decided:
+        return (), before
     stored = []
     evolve = context.aggregate_type.evolve
+    traceparent = context.traceparent(item, trace)
     for event in decided:
         state = evolve(state, event)
-        encoded = encode_stored(_event_metadata(context, item, event.type_name), event.to_json())
+        encoded = encode_stored(_event_metadata(context, item, event.type_name, traceparent), event.to_json())
         if len(encoded) > MAX_EVENT_BYTES:
             raise RecordTooLarge(
                 f"The event {event.type_name} would have {len(encoded)} bytes, at most {MAX_EVENT_BYTES} are stored.",
@@ -253,7 +264,7 @@ def _events_of(context: BatchContext, item: Incoming, state: Any, references: Re
                 details={"field": "event", "rule": f"at most {MAX_EVENT_BYTES} bytes", "shape": f"{len(encoded)} bytes"},
             )
         stored.append(NewEvent(event.type_name, encoded))
-    return tuple(stored), state
+    return stored, CachedState(state, version + len(stored), traceparent if version == 0 else trace)
 
 
 def _record_time(context: BatchContext, timestamp_ms: int) -> datetime:
@@ -261,7 +272,7 @@ def _record_time(context: BatchContext, timestamp_ms: int) -> datetime:
     return datetime.fromtimestamp(timestamp_ms / 1000, UTC) if 0 <= timestamp_ms <= LAST_TIMESTAMP_MS else context.now
 
 
-def _event_metadata(context: BatchContext, item: Incoming, type_name: str) -> Metadata:
+def _event_metadata(context: BatchContext, item: Incoming, type_name: str, traceparent: str | None) -> Metadata:
     command = item.metadata
     return Metadata(
         message_id=context.new_event_id(),
@@ -274,7 +285,7 @@ def _event_metadata(context: BatchContext, item: Incoming, type_name: str) -> Me
         auth_id=command.auth_id,
         correlation_id=command.correlation_id,
         causation_id=command.message_id,
-        traceparent=context.traceparent(item),
+        traceparent=traceparent,
         tracestate=command.tracestate,
     )
 
@@ -309,8 +320,8 @@ def rejection_state(context_type: str, recorded_time: str, traceparent: str | No
     return encode_stored(metadata, rejected.to_json())
 
 
-def _rejection(context: BatchContext, item: Incoming, error: DomainError) -> bytes:
-    return rejection_state(context.rejected_type, context.recorded_time, context.traceparent(item), item, error)
+def _rejection(context: BatchContext, item: Incoming, trace: str | None, error: DomainError) -> bytes:
+    return rejection_state(context.rejected_type, context.recorded_time, context.traceparent(item, trace), item, error)
 
 
 def source_record(record: KafkaRecord) -> SourceRecord:

@@ -33,13 +33,14 @@ from infra.read_models.saving import apply_and_save
 from infra.resilience.retry import Abandoned, TransientRetry
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.settings import MeshSettings
+from infra.telemetry import names
 from infra.telemetry.telemetry import Telemetry
+from infra.telemetry.tracing import MAX_LINKS
 
 logger = logging.getLogger(__name__)
 
 MAX_RECORDS = 2_000
 WATCH_SECONDS = 2.0
-MAX_LINKS = 32
 
 
 class Source(NamedTuple):
@@ -309,7 +310,7 @@ class FollowingWorker(ConnectedWorker):
             await retry("project", lambda: self._writer.save(move))
 
         with self.telemetry.tracing.batch_span(
-            "process", self.name, links=links, attributes={"messaging.batch.message_count": len(records)}
+            names.OPERATION_PROCESS, self.name, links=links, attributes={names.MESSAGING_BATCH_MESSAGE_COUNT: len(records)}
         ):
             applied = await apply_and_save(self._model, events, expected, reached, self._parked_aggregates, save)
         self._checkpoints.update(reached)

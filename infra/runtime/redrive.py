@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from contracts.message import Command
 from infra.event_store.base import AppendMode, DeadLetter
@@ -39,7 +40,7 @@ class Redrive:
         commands: Mapping[str, type[Command]],
         processor: BatchProcessor,
         ledger: AttemptLedger,
-        context: Callable[[], BatchContext],
+        in_batch: Callable[[], AbstractContextManager[BatchContext]],
         metrics: Metrics,
         attempts_before_parking: int,
     ) -> None:
@@ -48,7 +49,7 @@ class Redrive:
         self._commands = commands
         self._processor = processor
         self._ledger = ledger
-        self._context = context
+        self._in_batch = in_batch
         self._metrics = metrics
         self._limit = attempts_before_parking
         self._lock = {"name": f"agentmesh.redrive.{store.context}"}
@@ -96,6 +97,7 @@ class Redrive:
             decoded.attempts = attempts - 1
             decoded.defect = WorkerDied(f"its worker died {attempts - 1} times while it was redriven")
         group = Group(letter.aggregate_id or decoded.aggregate_id, [decoded], AppendMode.REDRIVE, letter.position)
-        await self._processor.settle(self._context(), [group], [], retry)
+        with self._in_batch() as context:
+            await self._processor.settle(context, [group], [], retry)
         await self._ledger.forget([decoded])
         logger.info("dead letter %d of %s was taken up again", letter.position, group.aggregate_id)

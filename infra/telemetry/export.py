@@ -8,12 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
 from infra.telemetry import names
 
@@ -46,6 +47,7 @@ class CalmExporter(SpanExporter):
         cool_down: float = COOL_DOWN_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         reason: _LastWords | None = None,
+        told: Callable[[int], None] | None = None,
     ) -> None:
         self._inner = inner
         self._cool_down = cool_down
@@ -53,13 +55,14 @@ class CalmExporter(SpanExporter):
         self._reason = reason or _LastWords()
         self._quiet_until: float | None = None
         self._closed = False
+        self._told = told
         self.dropped = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export, or drop while the collector is known to be away."""
         now = self._clock()
         if self._closed or (self._quiet_until is not None and now < self._quiet_until):
-            self.dropped += len(spans)
+            self._drop(len(spans))
             return SpanExportResult.FAILURE
         try:
             result = self._inner.export(spans)
@@ -69,10 +72,15 @@ class CalmExporter(SpanExporter):
         if result is SpanExportResult.SUCCESS:
             self._recovered()
             return result
-        self.dropped += len(spans)
+        self._drop(len(spans))
         self._quiet_until = self._clock() + self._cool_down
         logger.warning("spans are not exported, %d dropped, next try in %.0f s: %s", self.dropped, self._cool_down, self._reason.text)
         return result
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        if self._told is not None:
+            self._told(count)
 
     def _recovered(self) -> None:
         if self._quiet_until is not None:
@@ -102,20 +110,36 @@ class _LastWords(logging.Filter):
         return False
 
 
-def otlp_exporter(url: str) -> SpanExporter:
-    """An exporter to an OTLP collector over HTTP with protobuf."""
+def otlp_exporter(url: str, dropped: Callable[[int], None] | None = None) -> SpanExporter:
+    """An exporter to an OTLP collector over HTTP with protobuf. What OTEL_EXPORTER_OTLP_HEADERS says goes along with each call."""
     last_words = _LastWords()
     for name in (OTLPSpanExporter.__module__, "opentelemetry.exporter.otlp.common.http"):
         sdk_logger = logging.getLogger(name)
         sdk_logger.filters[:] = [kept for kept in sdk_logger.filters if not isinstance(kept, _LastWords)]
         sdk_logger.addFilter(last_words)
-    return CalmExporter(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS), reason=last_words)
+    return CalmExporter(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS), reason=last_words, told=dropped)
+
+
+class Pipeline(NamedTuple):
+    """Where spans are made, and what sends the last of them."""
+
+    all: TracerProvider
+    """Records whatever it is asked for."""
+    sampled: TracerProvider
+    """Samples new traces, and records in those of others what they record."""
+    close: Callable[[float], None]
 
 
 def span_pipeline(
-    exporter: SpanExporter, service: str, version: str, environment: str, sample_ratio: float, max_links: int
-) -> tuple[TracerProvider, Callable[[float], None]]:
-    """The SDK's provider with a batch processor, and a function that closes it within some seconds."""
+    exporter: SpanExporter,
+    service: str,
+    version: str,
+    environment: str,
+    sample_ratio: float,
+    max_links: int,
+    dropped: Callable[[int], None] | None = None,
+) -> Pipeline:
+    """The SDK's providers over one batch processor, and a function that closes it within some seconds."""
     resource = Resource.create(
         {
             names.RESOURCE_SERVICE_NAME: service,
@@ -125,28 +149,48 @@ def span_pipeline(
             names.RESOURCE_ENVIRONMENT: environment,
         }
     )
-    provider = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
-        resource=resource,
-        span_limits=SpanLimits(max_links=max_links),
-        shutdown_on_exit=False,  # the process closes it itself, within a limit
-    )
-    provider.add_span_processor(
-        BatchSpanProcessor(
+    processor = _CountingProcessor(exporter, dropped or _nobody)
+
+    def provider(sampler: Sampler) -> TracerProvider:
+        made = TracerProvider(
+            sampler=sampler,
+            resource=resource,
+            span_limits=SpanLimits(max_links=max_links),
+            shutdown_on_exit=False,  # the process closes it itself, within a limit
+        )
+        made.add_span_processor(processor)
+        return made
+
+    def close(seconds: float) -> None:
+        # The SDK takes no limit here and would wait up to 30 s for a collector that is away.
+        closing = threading.Thread(target=processor.shutdown, name="close-spans", daemon=True)
+        closing.start()
+        closing.join(seconds)
+        if closing.is_alive():
+            exporter.shutdown()
+
+    return Pipeline(provider(ALWAYS_ON), provider(ParentBased(TraceIdRatioBased(sample_ratio))), close)
+
+
+class _CountingProcessor(BatchSpanProcessor):
+    """The SDK's batch processor, which drops what comes while its queue is full; here that is counted."""
+
+    def __init__(self, exporter: SpanExporter, dropped: Callable[[int], None]) -> None:
+        super().__init__(
             exporter,
             max_queue_size=QUEUE_SPANS,
             schedule_delay_millis=BATCH_MILLISECONDS,
             max_export_batch_size=BATCH_SPANS,
             export_timeout_millis=EXPORT_SECONDS * 1000,
         )
-    )
+        self._dropped = dropped
 
-    def close(seconds: float) -> None:
-        # The SDK takes no limit here and would wait up to 30 s for a collector that is away.
-        closing = threading.Thread(target=provider.shutdown, name="close-spans", daemon=True)
-        closing.start()
-        closing.join(seconds)
-        if closing.is_alive():
-            exporter.shutdown()
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue the span, or lose one."""
+        if len(self._batch_processor._queue) >= QUEUE_SPANS:
+            self._dropped(1)
+        super().on_end(span)
 
-    return provider, close
+
+def _nobody(count: int) -> None:
+    """Nobody counts."""

@@ -33,13 +33,13 @@ MESSAGING_BATCH_MESSAGE_COUNT: Final = "messaging.batch.message_count"
 MESSAGING_KAFKA_OFFSET: Final = "messaging.kafka.offset"
 CLOUDEVENTS_EVENT_ID: Final = "cloudevents.event_id"
 CLOUDEVENTS_EVENT_TYPE: Final = "cloudevents.event_type"
+CLOUDEVENTS_EVENT_SUBJECT: Final = "cloudevents.event_subject"
 ERROR_TYPE: Final = "error.type"
 
 # Ours, on the spans of the workflow.
 REQUEST_ID: Final = "request.id"
 TASK_ID: Final = "agentmesh.task.id"
 TASK_ATTEMPT: Final = "agentmesh.task.attempt"
-AGENT_ID: Final = "gen_ai.agent.id"
 
 OPERATION_SEND: Final = "send"
 OPERATION_POLL: Final = "poll"
@@ -52,6 +52,25 @@ OPERATION_TYPES: Final = {
     OPERATION_PROCESS: "process",
     OPERATION_COMMIT: "settle",
 }
+
+# --- spans of agents, HTTP and servers; what the libraries make themselves is not repeated here ------------------------
+
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+GEN_AI_INVOKE_AGENT: Final = "invoke_agent"
+GEN_AI_AGENT_ID: Final = "gen_ai.agent.id"
+GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+HTTP_ROUTE: Final = "http.route"
+URL_QUERY: Final = "url.query"
+DB_SYSTEM_NAME: Final = "db.system.name"
+DB_SYSTEM_POSTGRESQL: Final = "postgresql"
+DB_NAMESPACE: Final = "db.namespace"
+DB_OPERATION_NAME: Final = "db.operation.name"
+DB_OPERATION_BATCH_SIZE: Final = "db.operation.batch.size"
+DB_BATCH: Final = "BATCH"
+# The instrumentations speak the old names unless this variable asks for the stable ones.
+SEMCONV_OPT_IN: Final = "OTEL_SEMCONV_STABILITY_OPT_IN"
+STABLE_SIGNALS: Final = ("http", "database")
 
 # --- metrics ----------------------------------------------------------------------------------------------------------
 

@@ -1,30 +1,32 @@
 """Makes OpenTelemetry spans for batches, messages and operations; workers open them, a background thread exports them.
 
-Off (no endpoint set) every call answers a shared object that does nothing. On, a span never fails the work it describes.
+Off (no endpoint set) every call answers a shared object that does nothing. On, a span never fails the work it describes, and whether a
+trace is recorded is decided before anything is made for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from time import time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import INVALID_SPAN, Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Span, SpanKind
 
 from infra.telemetry import names
-from infra.telemetry.traceparent import Traceparent, format_traceparent, parse_traceparent
+from infra.telemetry.root_sampler import RootSampler, unsampled_traceparent
+from infra.telemetry.spans import NO_SPAN, Attribute, RunningSpan, SpanBlock, child_traceparent, link_to, links_to, remote
+from infra.telemetry.traceparent import Traceparent, parse_traceparent
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
     from opentelemetry.sdk.trace.export import SpanExporter
 
+__all__ = ["MAX_LINKS", "Attribute", "MessageSpans", "Tracing", "child_traceparent"]
+
 MAX_LINKS = 32
-Attribute = str | bool | int | float
 Attributes = Mapping[str, Attribute]
-SpanBlock = AbstractContextManager[Span]
 
 _KINDS = {
     names.OPERATION_SEND: SpanKind.PRODUCER,
@@ -35,56 +37,18 @@ _KINDS = {
 
 
 class TracedMessage(Protocol):
-    """What `message_traceparent` reads of a message's metadata; `contracts.envelope.Metadata` has it."""
+    """What `MessageSpans` reads of a message's metadata; `contracts.envelope.Metadata` has it."""
 
     @property
     def message_id(self) -> str: ...
     @property
     def type_name(self) -> str: ...
     @property
+    def subject(self) -> str: ...
+    @property
     def correlation_id(self) -> str: ...
     @property
     def traceparent(self) -> str | None: ...
-
-
-class _NoSpan:
-    """The block of an operation that is not recorded."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> Span:
-        return INVALID_SPAN
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None) -> None:
-        return None
-
-
-_NO_SPAN = _NoSpan()
-
-
-class _SpanBlock:
-    """Makes a span the current one for a `with` block and ends it; an exception is recorded and goes on."""
-
-    __slots__ = ("_ok", "_span", "_token")
-
-    def __init__(self, span: Span, *, ok: bool = False) -> None:
-        self._span = span
-        self._ok = ok  # whether success is said aloud: OBS-08 asks for it, messaging spans leave it open
-
-    def __enter__(self) -> Span:
-        self._token = otel_context.attach(trace.set_span_in_context(self._span))
-        return self._span
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None) -> None:
-        otel_context.detach(self._token)
-        span = self._span
-        if error is not None:
-            span.record_exception(error)
-            span.set_attribute(names.ERROR_TYPE, type(error).__qualname__)
-            span.set_status(Status(StatusCode.ERROR, str(error) or type(error).__qualname__))
-        elif self._ok:
-            span.set_status(Status(StatusCode.OK))
-        span.end()
 
 
 class Tracing:
@@ -94,12 +58,17 @@ class Tracing:
         self,
         tracer: trace.Tracer | None = None,
         close: Callable[[float], None] | None = None,
+        roots: RootSampler | None = None,
         provider: trace.TracerProvider | None = None,
+        server_provider: trace.TracerProvider | None = None,
     ) -> None:
-        self._tracer = tracer
+        self._tracer = tracer  # records whatever it is asked for: what is not to be recorded never reaches it
         self._close = close
+        self._roots = roots or RootSampler(1.0)
         self.provider = provider
-        """For libraries that make spans of their own; None while tracing is off."""
+        """For libraries that make spans of their own: it records below a running span, and nothing elsewhere. None while tracing is off."""
+        self.server_provider = server_provider
+        """The same for what begins traces, or goes on in those of foreign callers: it samples. None while tracing is off."""
 
     @classmethod
     def start(
@@ -111,14 +80,17 @@ class Tracing:
         endpoint: str | None,
         jaeger_host: str | None = None,
         sample_ratio: float = 1.0,
+        dropped: Callable[[int], None] | None = None,
     ) -> Tracing:
-        """Export over OTLP to `endpoint`, else to the OTLP port of `jaeger_host`; with neither, tracing is off."""
+        """Export over OTLP to `endpoint`, else to the OTLP port of `jaeger_host`; with neither, tracing is off. `dropped` is told of
+        spans that were lost."""
         from infra.telemetry.export import otlp_exporter, traces_url  # the SDK is only loaded where it is used
 
         url = traces_url(endpoint, jaeger_host)
         if url is None:
             return cls()
-        return cls.to_exporter(otlp_exporter(url), service, version=version, environment=environment, sample_ratio=sample_ratio)
+        exporter = otlp_exporter(url, dropped)
+        return cls.to_exporter(exporter, service, version=version, environment=environment, sample_ratio=sample_ratio, dropped=dropped)
 
     @classmethod
     def to_exporter(
@@ -129,12 +101,15 @@ class Tracing:
         version: str = "",
         environment: str = "",
         sample_ratio: float = 1.0,
+        dropped: Callable[[int], None] | None = None,
     ) -> Tracing:
         """Record spans and hand them to `exporter` from a background thread."""
         from infra.telemetry.export import span_pipeline
+        from infra.telemetry.libraries import SpansBelow
 
-        provider, close = span_pipeline(exporter, service, version, environment, sample_ratio, MAX_LINKS)
-        return cls(provider.get_tracer("agentmesh", version or None), close, provider)
+        made = span_pipeline(exporter, service, version, environment, sample_ratio, MAX_LINKS, dropped)
+        tracer = made.all.get_tracer("agentmesh", version or None)
+        return cls(tracer, made.close, RootSampler(sample_ratio), SpansBelow(made.all), made.sampled)
 
     @property
     def enabled(self) -> bool:
@@ -155,15 +130,15 @@ class Tracing:
         `operation` is send, poll, process or commit; `producer` forces the kind of a sender for an operation of another name.
         """
         tracer = self._tracer
-        if tracer is None:
-            return _NO_SPAN
+        if tracer is None or not self._is_recorded_here():
+            return NO_SPAN
         span = tracer.start_span(
             f"{operation} {destination}",
             kind=SpanKind.PRODUCER if producer else _KINDS.get(operation, SpanKind.CONSUMER),
             attributes={**_messaging(operation, destination), **(attributes or {})},
-            links=_links(links),
+            links=links_to(links, MAX_LINKS),
         )
-        return _SpanBlock(span)
+        return RunningSpan(span)
 
     def message_span(
         self,
@@ -179,63 +154,116 @@ class Tracing:
         """
         tracer = self._tracer
         if tracer is None:
-            return _NO_SPAN
+            return NO_SPAN
         parent = parse_traceparent(traceparent)
-        if parent is not None and not parent.sampled:
-            return _NO_SPAN
+        if not (self._is_recorded_here() if parent is None else parent.sampled):
+            return NO_SPAN
         span = tracer.start_span(
             name or f"{operation} {destination}",
-            context=None if parent is None else _remote(parent),
+            context=None if parent is None else remote(parent),
             kind=_KINDS.get(operation, SpanKind.CONSUMER),
             attributes={**_messaging(operation, destination), **(attributes or {})},
         )
-        return _SpanBlock(span)
+        return RunningSpan(span)
 
-    def message_traceparent(self, message: TracedMessage, destination: str) -> str | None:
-        """The `traceparent` for what follows from one message: that of a span of its own where sampled, else the message's.
-
-        A message without one starts a trace under the sampler, so that each request has its own trace, whatever batch it came in.
-        """
-        incoming = message.traceparent
-        tracer = self._tracer
-        if tracer is None:
-            return incoming
-        parent = parse_traceparent(incoming)
-        if parent is not None and not parent.sampled:
-            return incoming
-        span = tracer.start_span(
-            f"{names.OPERATION_PROCESS} {destination}",
-            context=otel_context.Context() if parent is None else _remote(parent),
-            kind=SpanKind.CONSUMER,
-            attributes={
-                **_messaging(names.OPERATION_PROCESS, destination),
-                names.MESSAGING_MESSAGE_ID: message.message_id,
-                names.MESSAGING_CONVERSATION_ID: message.correlation_id,
-                names.CLOUDEVENTS_EVENT_TYPE: message.type_name,
-            },
-        )
-        span.end()
-        return child_traceparent(span, incoming)
+    def message_spans(self, operation: str, destination: str, attributes: Attributes | None = None) -> MessageSpans:
+        """`with tracing.message_spans(…) as spans:` spans of single messages of a batch, which end with the block."""
+        return MessageSpans(self._tracer, self._roots, operation, destination, attributes)
 
     def traced_operation(self, name: str, attributes: Mapping[str, object] | None = None) -> SpanBlock:
         """A span around a named operation (OBS-08): attributes as text; OK, or ERROR and the exception goes on."""
         tracer = self._tracer
-        if tracer is None:
-            return _NO_SPAN
+        if tracer is None or not self._is_recorded_here():
+            return NO_SPAN
         texts = {key: str(value) for key, value in attributes.items()} if attributes else None
-        return _SpanBlock(tracer.start_span(name, attributes=texts), ok=True)
+        return RunningSpan(tracer.start_span(name, attributes=texts), ok=True)
+
+    def _is_recorded_here(self) -> bool:
+        """What the running span says of its trace; where none runs, the sampler of new ones."""
+        running = trace.get_current_span()
+        return running.is_recording() if running.get_span_context().is_valid else self._roots.takes_one()
 
     def shutdown(self, seconds: float) -> None:
         """Send what is left, within `seconds`; the spans of a collector that is away are dropped. Safe to call twice."""
-        close, self._close, self._tracer, self.provider = self._close, None, None, None
+        close, self._close, self._tracer, self.provider, self.server_provider = self._close, None, None, None, None
         if close is not None:
             close(seconds)
 
 
-def child_traceparent(span: Span, incoming: str | None = None) -> str | None:
-    """The `traceparent` that makes `span` the parent of what follows; where nothing is recorded `incoming` goes on as it came."""
-    context = span.get_span_context()
-    return format_traceparent(context.trace_id, context.span_id, context.trace_flags) if context.is_valid else incoming
+class MessageSpans:
+    """A span for each message of a batch that is recorded, from the batch's begin to its end. One message has one span, however often it
+    is asked for; where nothing is recorded a message costs next to nothing."""
+
+    __slots__ = ("_attributes", "_began", "_destination", "_kind", "_made", "_name", "_operation", "_roots", "_tracer")
+
+    def __init__(
+        self, tracer: trace.Tracer | None, roots: RootSampler, operation: str, destination: str, attributes: Attributes | None
+    ) -> None:
+        self._tracer = tracer
+        self._roots = roots
+        self._name = f"{operation} {destination}"
+        self._kind = _KINDS.get(operation, SpanKind.CONSUMER)
+        self._operation = operation
+        self._destination = destination
+        self._attributes = attributes
+        self._began: int | None = None
+        self._made: dict[str, Span] = {}
+
+    def __enter__(self) -> MessageSpans:
+        if self._tracer is not None:
+            self._began = time_ns()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None) -> None:
+        made, self._made = self._made, {}
+        for span in made.values():
+            if error is not None:
+                span.set_attribute(names.ERROR_TYPE, type(error).__qualname__)
+            span.end()
+
+    def traceparent(self, message: TracedMessage, first: str | None = None, *, goes_on: bool = False, wholly: bool = False) -> str | None:
+        """The `traceparent` for what follows from a message: that of its span where its trace is recorded, else the message's own.
+
+        A message without one starts a trace under the sampler, so that each request has its own, whatever batch it came in. `first` is the
+        traceparent of the first event of the aggregate that the message is for: a span in another trace is linked to it. With `goes_on` a
+        message without a trace goes on in that one; with `wholly` a new trace is recorded where that one was and the message's is not.
+        """
+        incoming = message.traceparent
+        if self._tracer is None:
+            return incoming
+        known = self._made.get(message.message_id)
+        if known is not None:
+            return child_traceparent(known)
+        # The trace ids stand at the same place in both texts.
+        other = None if first is None or (incoming is not None and first[3:35] == incoming[3:35]) else parse_traceparent(first)
+        if goes_on and other is not None and parse_traceparent(incoming) is None:
+            incoming, other = first, None
+        linked = other if other is not None and other.sampled else None
+        parent = parse_traceparent(incoming)
+        if parent is not None and parent.sampled:
+            return self._start(message, parent, linked)
+        if (wholly and linked is not None) or (parent is None and self._roots.takes_one()):
+            return self._start(message, None, linked)
+        return unsampled_traceparent() if parent is None else incoming
+
+    def _start(self, message: TracedMessage, parent: Traceparent | None, origin: Traceparent | None) -> str | None:
+        assert self._tracer is not None
+        span = self._made[message.message_id] = self._tracer.start_span(
+            self._name,
+            context=otel_context.Context() if parent is None else remote(parent),
+            kind=self._kind,
+            attributes={
+                **_messaging(self._operation, self._destination),
+                **(self._attributes or {}),
+                names.MESSAGING_MESSAGE_ID: message.message_id,
+                names.MESSAGING_CONVERSATION_ID: message.correlation_id,
+                names.CLOUDEVENTS_EVENT_TYPE: message.type_name,
+                names.CLOUDEVENTS_EVENT_SUBJECT: message.subject,
+            },
+            links=None if origin is None else [link_to(origin)],
+            start_time=self._began,
+        )
+        return child_traceparent(span)
 
 
 def _messaging(operation: str, destination: str) -> dict[str, Attribute]:
@@ -245,22 +273,3 @@ def _messaging(operation: str, destination: str) -> dict[str, Attribute]:
         names.MESSAGING_OPERATION_TYPE: names.OPERATION_TYPES.get(operation, operation),
         names.MESSAGING_DESTINATION_NAME: destination,
     }
-
-
-def _span_context(parent: Traceparent) -> SpanContext:
-    return SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=True, trace_flags=TraceFlags(parent.flags))
-
-
-def _remote(parent: Traceparent) -> Context:
-    return trace.set_span_in_context(NonRecordingSpan(_span_context(parent)), otel_context.Context())
-
-
-def _links(traceparents: Iterable[str | None]) -> list[Link]:
-    links: list[Link] = []
-    for text in traceparents:
-        if len(links) == MAX_LINKS:
-            break
-        parsed = parse_traceparent(text)
-        if parsed is not None:
-            links.append(Link(_span_context(parsed)))
-    return links

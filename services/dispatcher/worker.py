@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Iterable
+from contextlib import ExitStack
 
 from contracts.envelope import Metadata, command_headers
 from contracts.ids import TenantId
@@ -22,7 +23,9 @@ from infra.kafka.producer import OutgoingRecord
 from infra.resilience.gathering import Gathering
 from infra.runtime.leading_worker import LeadingWorker
 from infra.settings import MeshSettings
+from infra.telemetry import names
 from infra.telemetry.telemetry import Telemetry
+from infra.telemetry.tracing import MessageSpans
 from services.dispatcher import orders
 from services.dispatcher.dispatch import Assignment, Dispatcher
 from services.dispatcher.feed import AGENTS, TASKS, Feed
@@ -147,13 +150,17 @@ class DispatcherWorker(LeadingWorker):
             logger.info("%d agents found unhealthy, %d recovered", failed, len(verdicts) - failed)
 
     async def _publish(self, ordered: Iterable[tuple[Command, Metadata]]) -> None:
-        prefix = self.settings.topic_prefix
-        await self.publisher.publish(
-            OutgoingRecord(
-                prefix + commands_topic(command.context), metadata.subject.encode(), command.to_json(), command_headers(metadata)
-            )
-            for command, metadata in ordered
-        )
+        prefix, tracing = self.settings.topic_prefix, self.telemetry.tracing
+        by_topic: dict[str, MessageSpans] = {}
+        records = []
+        with ExitStack() as ends:
+            for command, metadata in ordered:
+                topic = prefix + commands_topic(command.context)
+                if topic not in by_topic:
+                    by_topic[topic] = ends.enter_context(tracing.message_spans(names.OPERATION_SEND, topic))
+                traced = metadata._replace(traceparent=by_topic[topic].traceparent(metadata))
+                records.append(OutgoingRecord(topic, metadata.subject.encode(), command.to_json(), command_headers(traced)))
+            await self.publisher.publish(records)
         self.succeeded()
 
     def _show(self, counts: dict[tuple[TenantId, str], int]) -> None:

@@ -14,6 +14,8 @@ Scope = MutableMapping[str, Any]
 CALL = "agentmesh.call"
 PRINCIPAL = "agentmesh.principal"
 FIELDS = "agentmesh.fields"
+TRACEPARENT = "agentmesh.traceparent"
+"""Where the scope has the `traceparent` of the call's own span, if it has one."""
 MAX_URL_CHARACTERS = 2_000
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
@@ -32,10 +34,11 @@ class Call:
     request_id: str
     """Always new. It names this HTTP call, and never a request of a customer (API-31)."""
     traceparent: str | None
+    """Of the call's own span where tracing is on, else the caller's."""
 
     @property
     def trace_id(self) -> str:
-        """The caller's trace, or an empty text."""
+        """The call's trace, or an empty text."""
         found = _TRACEPARENT.fullmatch(self.traceparent or "")
         return found[1] if found else ""
 
@@ -43,7 +46,7 @@ class Call:
 def call_of_scope(scope: Mapping[str, Any], base_url: str) -> Call:
     """The call that this ASGI scope describes."""
     correlation = header(scope["headers"], b"x-correlation-id")
-    traceparent = header(scope["headers"], b"traceparent")
+    traceparent = scope.get(TRACEPARENT) or header(scope["headers"], b"traceparent")
     return Call(
         method=scope["method"],
         url=_url(scope, base_url),

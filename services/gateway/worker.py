@@ -62,9 +62,10 @@ from projections.requests.queries import request_versions
 from projections.tasks.queries import task_versions
 from projections.tenants.queries import tenant_versions
 from services.gateway.access import Access, ApiKeys
-from services.gateway.app import build_app
+from services.gateway.app import HEALTH_PATHS, build_app
 from services.gateway.cached_reads import CachedReads
-from services.gateway.edge import raw_refusal
+from services.gateway.calls import TRACEPARENT
+from services.gateway.edge import Application, raw_refusal
 from services.gateway.limits import RateLimits, TenantLimits
 from services.gateway.operators import Operators
 from services.gateway.orders import Orders
@@ -167,10 +168,10 @@ class GatewayWorker(ConnectedWorker):
             most_waiting=own.most_waiting_commands,
             seconds=own.publish_timeout_seconds,
         )
-        self._reads = PostgresTenantReads(self.settings, "agentmesh.gateway.reads")
+        self._reads = PostgresTenantReads(self.settings, "agentmesh.gateway.reads", telemetry.tracing.provider)
         self._outcomes = StoreOutcomes(self.stores)
         self._versions = {name: WatchedVersions(partial(versions, self.database)) for name, versions in SHOWN_VERSIONS.items()}
-        self._redis = RedisPool(settings.redis_dsn, loaded(RedisPoolSettings))
+        self._redis = RedisPool(settings.redis_dsn, loaded(RedisPoolSettings), telemetry.tracing.provider)
         token_settings = load_token_settings()
         tokens = token_issuer(token_settings)
         self._foreign = foreign_issuer(loaded(ForeignIssuerSettings), token_settings.issuer)
@@ -196,7 +197,7 @@ class GatewayWorker(ConnectedWorker):
             EventRoutes(self._access, streams).router(),
             RequestStreamRoutes(self._access, streams, RequestRoutes(parts), self._heard).router(),
         ]
-        self._app = build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health)
+        self._app = traced(build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health), telemetry)
         self._server: HttpServer | None = None
 
     def _remembered(self, own: TokenVerifier) -> RememberedTokens:
@@ -282,6 +283,16 @@ class GatewayWorker(ConnectedWorker):
         await self._cache.close()
         await self._heard.close()
         await self._redis.close()
+
+
+def traced(app: Application, telemetry: Telemetry) -> Application:
+    """The application with a span around each call, where tracing is on."""
+    provider = telemetry.tracing.server_provider
+    if provider is None:
+        return app
+    from infra.telemetry.http import TracedHttp  # the instrumentation is only loaded where it is used
+
+    return TracedHttp(app, provider, key=TRACEPARENT, untraced=HEALTH_PATHS)
 
 
 def tls_of(own: GatewaySettings) -> ssl.SSLContext | None:

@@ -21,6 +21,7 @@ from infra.kafka.producer import PagePublisher
 from infra.relay_positions.base import Leadership, LostLeadership, RelayPosition
 from infra.resilience.gathering import Gathering
 from infra.resilience.retry import delay_ms
+from infra.telemetry import names
 from infra.telemetry.telemetry import Telemetry
 from infra.telemetry.tracing import MAX_LINKS
 from services.relay.records import outgoing_records
@@ -114,7 +115,7 @@ class ContextRelay:
                 self._ahead = asyncio.create_task(self._store.read_log(last, self._settings.page_size))
                 pending.set(await self._store.head() - leadership.position)
             with self._telemetry.tracing.batch_span(
-                "send", self.context, links=self._links(page), attributes={"messaging.batch.message_count": len(page)}, producer=True
+                names.OPERATION_SEND, self.context, self._links(page), {names.MESSAGING_BATCH_MESSAGE_COUNT: len(page)}, producer=True
             ):
                 await self._work_topics.make_for(page)
                 await self._publisher.publish(outgoing_records(self.context, page, self._prefix))

@@ -25,7 +25,7 @@ def command_worker(settings: MeshSettings, telemetry: Telemetry) -> CommandWorke
     """The part of it that decides."""
     own = RequestsSettings()
     return CommandWorker(
-        AggregateType(name="Request", evolve=evolve, decisions=DECISIONS, creates=frozenset({CreateRequest})),
+        AggregateType(name="Request", evolve=evolve, decisions=DECISIONS, creates=frozenset({CreateRequest}), wholly_traced=True),
         "requests",
         settings,
         telemetry,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.tasks.commands import RequestTask
+from contracts.tasks.commands import ReassignTask, RequestTask, TimeOutTask
 from infra.runtime.base import AggregateType
 from infra.runtime.command_worker import CommandWorker
 from infra.settings import MeshSettings
@@ -15,7 +15,14 @@ from services.tasks.settings import TasksSettings
 def build(settings: MeshSettings, telemetry: Telemetry) -> CommandWorker:
     """The worker that decides the commands of `tasks`."""
     return CommandWorker(
-        AggregateType(name="Task", evolve=evolve, decisions=DECISIONS, creates=frozenset({RequestTask})),
+        AggregateType(
+            name="Task",
+            evolve=evolve,
+            decisions=DECISIONS,
+            creates=frozenset({RequestTask}),
+            go_on=frozenset({TimeOutTask, ReassignTask}),
+            wholly_traced=True,
+        ),
         "tasks",
         settings,
         telemetry,

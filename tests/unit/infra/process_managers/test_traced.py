@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from contracts.envelope import Metadata, RecordedEvent
 from contracts.message import Event
 from contracts.registry import EVENTS
-from contracts.requests.events import RequestCreated, RequestTriaged
+from contracts.requests.events import RequestCreated, RequestTriaged, RequestUpdated
 from contracts.requests.examples import EXAMPLES
 from infra.process_managers.traced import TracedProcess
 from infra.telemetry.tracing import Tracing
@@ -60,8 +60,17 @@ def test_later_steps_stay_in_the_trace_without_a_span_of_that_name() -> None:
     exporter = InMemorySpanExporter()
     tracing = Tracing.to_exporter(exporter)
     commands = TracedProcess(PROCESS, tracing).changes(recorded(RequestTriaged, SAMPLED))
+    (span,) = spans_of(exporter, tracing)
+    assert span.name == "process requests-process"
+    assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (TRACE, PARENT)
+    assert {metadata.traceparent for _, metadata in commands} == {f"00-{TRACE}-{span.context.span_id:016x}-01"}
+
+
+def test_an_event_that_leads_to_nothing_has_no_span() -> None:
+    exporter = InMemorySpanExporter()
+    tracing = Tracing.to_exporter(exporter)
+    assert TracedProcess(PROCESS, tracing).changes(recorded(RequestUpdated, SAMPLED)) == []
     assert spans_of(exporter, tracing) == []
-    assert {metadata.traceparent for _, metadata in commands} <= {SAMPLED}
 
 
 @pytest.mark.parametrize("tracing", [Tracing(), Tracing.to_exporter(InMemorySpanExporter())])

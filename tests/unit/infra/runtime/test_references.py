@@ -162,7 +162,7 @@ async def settle(store: Store, asked: Asked, *groups: Group, needed_by: frozense
     ids = count()
     context = BatchContext(
         AggregateType("Request", evolve, decisions, frozenset({CreateRequest})), "rejected", "/agentmesh/requests", "group", "1", NOW,
-        "2026-05-04T09:30:00Z", lambda: f"e-{next(ids)}", lambda item: None,
+        "2026-05-04T09:30:00Z", lambda: f"e-{next(ids)}", lambda item, first: None,
     )  # fmt: skip
     declared = ReferenceData(needed_by, key, asked.read)
     reader = ReferenceReader(declared, cast(QueryPort, None))

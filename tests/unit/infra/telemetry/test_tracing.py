@@ -47,7 +47,19 @@ def collected() -> Iterator[Collected]:
 
 
 def message(traceparent: str | None) -> Any:
-    return SimpleNamespace(message_id="m-1", type_name="agentmesh.requests.CreateRequest.v1", correlation_id="c-1", traceparent=traceparent)
+    return SimpleNamespace(
+        message_id="m-1",
+        type_name="agentmesh.requests.CreateRequest.v1",
+        subject="req-1",
+        correlation_id="c-1",
+        traceparent=traceparent,
+    )
+
+
+def follow_up(tracing: Tracing, traceparent: str | None, first: str | None = None, **rules: bool) -> str | None:
+    """What follows from a message of a batch of its own."""
+    with tracing.message_spans("process", "t") as spans:
+        return spans.traceparent(message(traceparent), first, **rules)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +95,13 @@ def test_a_batch_links_to_at_most_32_of_its_messages_and_skips_malformed_ones(co
 
 def test_a_message_continues_the_trace_of_its_header(collected: Collected) -> None:
     with collected.tracing.message_span("process", "t", SAMPLED, {names.MESSAGING_MESSAGE_ID: "m"}) as span:
-        follow_up = child_traceparent(span, SAMPLED)
+        header = child_traceparent(span, SAMPLED)
     done = collected.span()
     assert f"{done.context.trace_id:032x}" == TRACE
     assert done.parent is not None
     assert f"{done.parent.span_id:016x}" == SPAN
     assert done.parent.is_remote
-    parsed = parse_traceparent(follow_up)
+    parsed = parse_traceparent(header)
     assert parsed is not None
     assert (parsed.trace_id, parsed.span_id) == (TRACE, f"{done.context.span_id:016x}")
     assert parsed.sampled
@@ -99,7 +111,7 @@ def test_a_message_whose_sender_did_not_sample_costs_nothing_and_keeps_its_heade
     with collected.tracing.message_span("process", "t", UNSAMPLED) as span:
         assert span is INVALID_SPAN
         assert child_traceparent(span, UNSAMPLED) == UNSAMPLED
-    assert collected.tracing.message_traceparent(message(UNSAMPLED), "t") == UNSAMPLED
+    assert follow_up(collected.tracing, UNSAMPLED) == UNSAMPLED
     assert collected.spans() == []
 
 
@@ -113,23 +125,23 @@ def test_a_message_without_a_header_continues_the_running_span(collected: Collec
 
 
 def test_what_follows_from_a_message_hangs_on_a_span_of_its_own(collected: Collected) -> None:
-    follow_up = parse_traceparent(collected.tracing.message_traceparent(message(SAMPLED), "t"))
+    header = parse_traceparent(follow_up(collected.tracing, SAMPLED))
     span = collected.span()
-    assert follow_up is not None
-    assert (follow_up.trace_id, follow_up.span_id) == (TRACE, f"{span.context.span_id:016x}")
+    assert header is not None
+    assert (header.trace_id, header.span_id) == (TRACE, f"{span.context.span_id:016x}")
     assert (span.attributes or {})["messaging.message.conversation_id"] == "c-1"
 
 
 def test_each_message_without_a_header_starts_its_own_trace(collected: Collected) -> None:
     with collected.tracing.batch_span("process", "t"):
-        headers = {collected.tracing.message_traceparent(message(None), "t") for _ in range(3)}
+        headers = {follow_up(collected.tracing, None) for _ in range(3)}
     parsed = [parse_traceparent(header) for header in headers]
     assert len({header.trace_id for header in parsed if header}) == 3
 
 
 def test_an_unsampled_new_trace_says_so_to_those_that_follow() -> None:
     collected = Collected(sample_ratio=0.0)
-    header = parse_traceparent(collected.tracing.message_traceparent(message(None), "t"))
+    header = parse_traceparent(follow_up(collected.tracing, None))
     assert header is not None
     assert not header.sampled
     with collected.tracing.batch_span("process", "t"), collected.tracing.traced_operation("x"):
@@ -182,8 +194,8 @@ def test_tracing_that_is_off_does_nothing_and_hands_headers_on() -> None:
         assert not span.is_recording()
         assert child_traceparent(span) is None
         span.set_attribute("a", 1)
-    assert tracing.message_traceparent(message(SAMPLED), "t") == SAMPLED
-    assert tracing.message_traceparent(message(None), "t") is None
+    assert follow_up(tracing, SAMPLED) == SAMPLED
+    assert follow_up(tracing, None) is None
     tracing.shutdown(1)
 
 
