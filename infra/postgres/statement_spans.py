@@ -57,9 +57,10 @@ class _StatementTracer(CursorTracer):
     """The library's, which reads the operation out of a text only; our statements are bytes."""
 
     def get_operation_name(self, cursor: Any, args: Any) -> str:
-        """The statement's first word."""
-        words = self.get_statement(cursor, args).split(maxsplit=1)
-        return words[0].upper() if words else ""
+        """The statement's first word, behind the comment that says what it is for."""
+        lines = (line for line in self.get_statement(cursor, args).splitlines() if not line.startswith("--"))
+        words = next((words for line in lines if (words := line.split(maxsplit=1))), ("",))
+        return words[0].upper()
 
     def _populate_span(self, span: Span, cursor: Any, *args: Any) -> None:
         super()._populate_span(span, cursor, *args)

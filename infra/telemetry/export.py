@@ -28,6 +28,8 @@ COOL_DOWN_SECONDS = 30.0
 QUEUE_SPANS = 8_192
 BATCH_SPANS = 512
 BATCH_MILLISECONDS = 1_000
+# pydantic-ai tells the provider under this name too, which the conventions have replaced by gen_ai.provider.name.
+REPLACED = "gen_ai.system"
 
 
 def traces_url(endpoint: str | None, jaeger_host: str | None) -> str | None:
@@ -189,7 +191,26 @@ class _CountingProcessor(BatchSpanProcessor):
         """Queue the span, or lose one."""
         if len(self._batch_processor._queue) >= QUEUE_SPANS:
             self._dropped(1)
-        super().on_end(span)
+        super().on_end(_without_replaced(span) if REPLACED in (span.attributes or ()) else span)
+
+
+def _without_replaced(span: ReadableSpan) -> ReadableSpan:
+    """The span without the name that a library still gives beside the one that has replaced it."""
+    return ReadableSpan(
+        span.name,
+        span.context,
+        span.parent,
+        span.resource,
+        {name: value for name, value in (span.attributes or {}).items() if name != REPLACED},
+        span.events,
+        span.links,
+        span.kind,
+        None,
+        span.status,
+        span.start_time,
+        span.end_time,
+        span.instrumentation_scope,
+    )
 
 
 def _nobody(count: int) -> None:

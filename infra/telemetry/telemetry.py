@@ -57,10 +57,11 @@ class Telemetry:
     def __init__(self, service: str, settings: TelemetrySettings, *, stream: TextIO | None = None) -> None:
         log_by_settings(service, settings, stream)
         version = installed_version()
+        metrics = Metrics(version=version, environment=settings.environment, label_limit=settings.metrics_label_limit)
         self._assemble(
             service_name(service),
             version,
-            Metrics(version=version, environment=settings.environment, label_limit=settings.metrics_label_limit),
+            metrics,
             Tracing.start(
                 service_name(service),
                 version=version,
@@ -68,6 +69,7 @@ class Telemetry:
                 endpoint=settings.otel_exporter_otlp_endpoint,
                 jaeger_host=settings.jaeger_agent_host,
                 sample_ratio=settings.trace_sample_ratio,
+                dropped=metrics.spans_dropped_total.inc,
             ),
         )
         count_lines(lambda level: self.metrics.log_lines_total.labels(level).inc())

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from infra.telemetry.export import CalmExporter, traces_url
+from infra.telemetry.export import BATCH_SPANS, QUEUE_SPANS, CalmExporter, traces_url
 from infra.telemetry.tracing import Tracing
 
 
@@ -21,6 +21,7 @@ class Collector:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, ExportTraceServiceRequest]] = []
+        self.headers: dict[str, str] = {}
         self.status = 200
         self.delay = threading.Event()
         self.delay.set()
@@ -29,6 +30,7 @@ class Collector:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                collector.headers = {name.lower(): value for name, value in self.headers.items()}
                 collector.requests.append((self.path, ExportTraceServiceRequest.FromString(body)))
                 collector.delay.wait(30)
                 self.send_response(collector.status)
@@ -187,3 +189,40 @@ def test_a_closed_exporter_drops_what_comes_and_closes_once() -> None:
     assert calm.export([ReadableSpan("s")]) is SpanExportResult.FAILURE
     assert (inner.shut_down, calm.dropped) == (1, 1)
     assert calm.force_flush()
+
+
+def test_a_collector_that_is_away_is_counted_and_so_is_a_full_queue(collector: Collector) -> None:
+    lost: list[int] = []
+    collector.status = 400
+    tracing = Tracing.start("agentmesh-x", version="1", environment="test", endpoint=collector.url, dropped=lost.append)
+    collector.delay.clear()
+    made = QUEUE_SPANS + BATCH_SPANS + 10
+    for _ in range(made):
+        with tracing.traced_operation("work"):
+            pass
+    overflow = sum(lost)
+    assert 0 < overflow <= BATCH_SPANS + 10, "what came while the queue was full"
+    collector.delay.set()
+    tracing.shutdown(10)
+    assert sum(lost) == made, "all of them: the collector refused one batch, and was left alone"
+
+
+def test_headers_of_the_setting_go_along(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20secret,x-scope=mesh")
+    tracing = tracing_to(collector.url)
+    with tracing.traced_operation("work"):
+        pass
+    tracing.shutdown(5)
+    assert (collector.headers["authorization"], collector.headers["x-scope"]) == ("Bearer secret", "mesh")
+
+
+def test_a_name_that_the_conventions_replaced_does_not_leave_the_process(collector: Collector) -> None:
+    tracing = tracing_to(collector.url)
+    with tracing.traced_operation("chat", {"gen_ai.system": "openai", "gen_ai.provider.name": "openai"}):
+        pass
+    tracing.shutdown(5)
+    ((_, request),) = collector.requests
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    assert [item.key for item in span.attributes] == ["gen_ai.provider.name"]
+    assert span.status.code == span.status.STATUS_CODE_OK
+    assert span.end_time_unix_nano >= span.start_time_unix_nano > 0

@@ -1,7 +1,9 @@
 """Spans of batches, messages and operations, as a collector gets them."""
 
+import asyncio
 import re
 from collections.abc import Iterator
+from time import time_ns
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +14,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode
 
 from infra.telemetry import names
+from infra.telemetry.spans import without_span
 from infra.telemetry.traceparent import parse_traceparent
 from infra.telemetry.tracing import MAX_LINKS, Tracing, child_traceparent
+from tests.trace_checker import replaced_names
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
@@ -156,6 +160,126 @@ def test_the_sampler_keeps_what_a_sender_sampled_whatever_the_ratio() -> None:
     assert f"{collected.span().context.trace_id:032x}" == TRACE
 
 
+OTHER = f"00-{'c' * 32}-{'d' * 16}-01"
+OTHER_UNSAMPLED = OTHER[:-1] + "0"
+
+
+def test_a_message_has_one_span_from_the_begin_of_its_batch_to_its_end(collected: Collected) -> None:
+    with collected.tracing.message_spans("process", "t", {names.MESSAGING_CONSUMER_GROUP_NAME: "g"}) as spans:
+        began = time_ns()
+        first, again = (spans.traceparent(message(SAMPLED)) for _ in range(2))
+        assert first == again
+    span = collected.span()
+    assert span.start_time is not None
+    assert span.end_time is not None
+    assert span.start_time <= began <= span.end_time
+    assert dict(span.attributes or {}) == {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "t",
+        "messaging.consumer.group.name": "g",
+        "messaging.message.id": "m-1",
+        "messaging.message.conversation_id": "c-1",
+        "cloudevents.event_type": "agentmesh.requests.CreateRequest.v1",
+        "cloudevents.event_subject": "req-1",
+    }
+
+
+def test_spans_of_a_batch_that_breaks_off_end_too_and_say_so(collected: Collected) -> None:
+    def breaks_off() -> None:
+        with collected.tracing.message_spans("process", "t") as spans:
+            spans.traceparent(message(SAMPLED))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        breaks_off()
+    assert (collected.span().attributes or {})["error.type"] == "KeyError"
+
+
+def test_a_message_in_another_trace_is_linked_to_that_of_its_aggregate(collected: Collected) -> None:
+    header = follow_up(collected.tracing, OTHER, SAMPLED)
+    span = collected.span()
+    assert f"{span.context.trace_id:032x}" == "c" * 32
+    assert [(f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}") for link in span.links] == [(TRACE, SPAN)]
+    assert header is not None
+    assert header.startswith("00-" + "c" * 32)
+
+
+@pytest.mark.parametrize("first", [None, UNSAMPLED, SAMPLED])
+def test_no_link_leads_into_the_own_trace_or_to_one_that_is_not_recorded(collected: Collected, first: str | None) -> None:
+    follow_up(collected.tracing, SAMPLED, first)
+    assert collected.span().links == ()
+
+
+@pytest.mark.parametrize("incoming", [None, OTHER_UNSAMPLED])
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+def test_what_comes_later_is_recorded_where_the_first_trace_was(incoming: str | None, ratio: float) -> None:
+    collected = Collected(ratio)
+    header = parse_traceparent(follow_up(collected.tracing, incoming, SAMPLED, wholly=True))
+    span = collected.span()
+    assert header is not None
+    assert header.sampled
+    assert header.trace_id not in (TRACE, "c" * 32), "a trace of its own"
+    assert span.parent is None
+    assert [f"{link.context.trace_id:032x}" for link in span.links] == [TRACE]
+
+
+def test_without_that_rule_an_unsampled_message_stays_unsampled(collected: Collected) -> None:
+    assert follow_up(collected.tracing, OTHER_UNSAMPLED, SAMPLED) == OTHER_UNSAMPLED
+    assert follow_up(collected.tracing, OTHER_UNSAMPLED, UNSAMPLED, wholly=True) == OTHER_UNSAMPLED
+    assert collected.spans() == []
+
+
+def test_a_message_without_a_trace_may_go_on_in_its_aggregates(collected: Collected) -> None:
+    header = parse_traceparent(follow_up(collected.tracing, None, SAMPLED, goes_on=True))
+    span = collected.span()
+    assert header is not None
+    assert header.trace_id == TRACE
+    assert span.parent is not None
+    assert f"{span.parent.span_id:016x}" == SPAN
+    assert span.links == ()
+
+
+def test_it_goes_on_in_one_that_is_not_recorded_as_well_and_one_with_a_trace_keeps_it(collected: Collected) -> None:
+    assert follow_up(collected.tracing, None, UNSAMPLED, goes_on=True) == UNSAMPLED
+    header = follow_up(collected.tracing, OTHER, SAMPLED, goes_on=True)
+    assert header is not None
+    assert header[3:35] == "c" * 32
+
+
+@pytest.mark.parametrize(("ratio", "least", "most"), [(0.0, 0, 0), (1.0, 2_000, 2_000), (0.25, 350, 650)])
+def test_a_share_of_new_traces_is_recorded(ratio: float, least: int, most: int) -> None:
+    collected = Collected(ratio)
+    parsed = [parse_traceparent(follow_up(collected.tracing, None)) for _ in range(2_000)]
+    assert least <= sum(header is not None and header.sampled for header in parsed) <= most
+    assert len({header.trace_id for header in parsed if header}) == 2_000
+    assert least <= len(collected.spans()) <= most
+
+
+def test_libraries_make_spans_below_a_running_one_only(collected: Collected) -> None:
+    provider = collected.tracing.provider
+    assert provider is not None
+    tracer = provider.get_tracer("library", "1")
+    with tracer.start_as_current_span("alone") as alone, tracer.start_as_current_span("below nothing"):
+        assert alone is INVALID_SPAN
+    assert tracer.start_span("alone") is INVALID_SPAN
+    with collected.tracing.traced_operation("work") as work, tracer.start_as_current_span("below"):
+        tracer.start_span("deeper").end()
+    with trace.use_span(work):
+        assert tracer.start_span("too late") is INVALID_SPAN
+    assert [span.name for span in collected.spans()] == ["deeper", "below", "work"]
+
+
+async def test_a_task_for_many_begins_without_the_span_of_who_began_it(collected: Collected) -> None:
+    async def running() -> trace.Span:
+        return trace.get_current_span()
+
+    with collected.tracing.traced_operation("work") as work:
+        assert await asyncio.create_task(running()) is work
+        assert await asyncio.create_task(running(), context=without_span()) is INVALID_SPAN
+
+
 def test_a_traced_operation_that_succeeds_is_ok_with_attributes_as_text(collected: Collected) -> None:
     with collected.tracing.traced_operation("route_message", {"tenant": "acme", "attempt": 3, "values": [1, 2]}) as span:
         assert trace.get_current_span() is span
@@ -210,13 +334,34 @@ def test_no_deprecated_attribute_name_is_known() -> None:
 
 
 def test_attribute_names_are_those_of_the_conventions_package() -> None:
-    from opentelemetry.semconv._incubating.attributes import deployment_attributes, messaging_attributes, service_attributes
-    from opentelemetry.semconv.attributes import error_attributes
+    from opentelemetry.semconv._incubating.attributes import (
+        cloudevents_attributes,
+        db_attributes,
+        deployment_attributes,
+        gen_ai_attributes,
+        messaging_attributes,
+        service_attributes,
+    )
+    from opentelemetry.semconv.attributes import error_attributes, http_attributes, url_attributes
 
-    modules = (messaging_attributes, service_attributes, deployment_attributes, error_attributes)
+    modules = (
+        messaging_attributes, service_attributes, deployment_attributes, error_attributes,
+        cloudevents_attributes, gen_ai_attributes, db_attributes, http_attributes, url_attributes,
+    )  # fmt: skip
     known = {value for module in modules for value in vars(module).values() if isinstance(value, str)}
-    ours = {
-        value for value in vars(names).values() if isinstance(value, str) and re.match(r"(messaging|service|deployment|error)\.", value)
-    }
+    spelled = (value for value in vars(names).values() if isinstance(value, str))
+    kinds = r"(messaging|service|deployment|error|cloudevents|gen_ai|http|url|db)\."
+    ours = {value for value in spelled if re.match(kinds, value)}
     assert ours
     assert ours <= known
+    assert not ours & replaced_names()
+
+
+def test_values_of_attributes_are_those_of_the_conventions_package() -> None:
+    from opentelemetry.semconv._incubating.attributes import db_attributes, gen_ai_attributes, messaging_attributes
+
+    assert messaging_attributes.MessagingSystemValues.KAFKA.value == names.MESSAGING_SYSTEM_KAFKA
+    assert db_attributes.DbSystemNameValues.POSTGRESQL.value == names.DB_SYSTEM_POSTGRESQL
+    assert gen_ai_attributes.GenAiOperationNameValues.INVOKE_AGENT.value == names.GEN_AI_INVOKE_AGENT
+    types = {each.value for each in messaging_attributes.MessagingOperationTypeValues}
+    assert set(names.OPERATION_TYPES.values()) <= types
