@@ -13,7 +13,7 @@ ALLOW_OPEN = False  # False once every requirement has its test
 OPEN = "open"
 # MSG-10 and MSG-11 are events of contexts that are not built yet (agents, secrets); their issues bring them.
 REQUIRED = (
-    "REQ-01..10 REQ-12 REQ-16..19 REQ-23 REQ-25 SEC-16..20 MSG-04..09 MSG-12..20 MSG-22 OBS-01..04 OBS-06 OBS-08..09 OBS-11..17 OBS-28 "
+    "REQ-01..10 REQ-12 REQ-16..19 REQ-23 REQ-25 SEC-16..20 MSG-04..09 MSG-12..20 MSG-22 OBS-01..04 OBS-06..17 OBS-28 "
     "OBS-31..33 PER-03 PER-05 PER-07 PER-09 PER-11 RES-20..22 TST-01 TST-07..08 TST-13..14 TST-16 DEV-01..05 DEV-12..16 DEV-18"
 )
 
