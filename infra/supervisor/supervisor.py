@@ -1,7 +1,8 @@
 """Keeps worker processes running until it is told to stop; run by `agentmesh up`, in the foreground or in the background.
 
 Promises: a process that dies is started again after the policy's delay, except one whose configuration was refused; one supervisor at
-a time works in a state folder; what a killed supervisor left running is ended before anything is started; `fleet.json` follows in a second.
+a time works in a state folder; what a killed supervisor left running is ended before anything is started; `fleet.json` and
+the targets of Prometheus follow in a second.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from infra.local_stack.processes import start_token
 from infra.supervisor.fleet_file import FleetRecord, read_fleet, remove_fleet, write_fleet
 from infra.supervisor.replica import Replica, ReplicaSpec, end_leftover
 from infra.supervisor.restarts import RestartPolicy, describe_exit
+from infra.supervisor.scrape_targets import ScrapeTargets
 
 LOOK_SECONDS = 0.5
 REFUSED = "was refused its configuration and is not started again"
@@ -85,6 +87,7 @@ class Supervisor:
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._record = FleetRecord(os.getpid(), start_token(os.getpid()), started, ())
         self._written: FleetRecord | None = None
+        self._targets = ScrapeTargets(state_dir)
 
     async def run(self, stop: asyncio.Event) -> int:
         """Supervise until `stop` is set, or until every worker was refused its configuration; answers 0, or EXIT_CONFIGURATION."""
@@ -100,6 +103,7 @@ class Supervisor:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             remove_fleet(self._state_dir)
+            self._targets.remove()
         return 0 if stop.is_set() else EXIT_CONFIGURATION
 
     async def _keep(self, replica: Replica, stop: asyncio.Event) -> None:
@@ -142,6 +146,7 @@ class Supervisor:
         record = self._record.with_replicas([replica.record for replica in self.replicas])
         if record != self._written:
             write_fleet(self._state_dir, record)
+            self._targets.write(record.replicas)
             self._written = record
 
 
