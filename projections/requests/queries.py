@@ -22,8 +22,8 @@ WHERE d.request_id = requests.request_id AND d.kind = 'escalation') END,
 financial_impact::text, approval_threshold::text, approved_by, resolution, reason, metadata::text, created_at, updated_at, completed_at,
 version, position"""
 LISTING = Listing("read_requests.requests", COLUMNS, id="request_id", time="created_at")
-# As in indexes.sql, so that its partial index serves it.
-OPEN = "status IN ('pending', 'triaged', 'in_progress', 'awaiting_approval', 'approved')"
+# A part of what the partial index of indexes.sql holds, so that it serves this. What waits for a person is counted with the approvals.
+OPEN = "status IN ('pending', 'triaged', 'in_progress', 'approved')"
 DECISIONS = b"""
 SELECT decision_id, kind, outcome, confidence, reason, decided_by, decided_at FROM read_requests.request_decisions
 WHERE request_id = %(id)s AND tenant_id = %(tenant)s ORDER BY version
@@ -129,7 +129,7 @@ async def list_requests(port: QueryPort, query: ListRequests) -> list[RequestVie
 
 
 async def open_requests(port: QueryPort, at_most: int) -> Waiting:
-    """Requests of all tenants that have not ended, counted up to `at_most`; for operators."""
+    """Requests of all tenants that have not ended and wait for no person's approval, counted up to `at_most`; for operators."""
     return await waiting_rows(port, LISTING.table, "created_at", OPEN, at_most)
 
 

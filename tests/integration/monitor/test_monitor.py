@@ -166,6 +166,7 @@ async def test_what_waits_and_what_is_parked_is_counted_with_the_age_of_the_olde
         await mesh.do("TriageRequest", asked, {"category": "refund", "priority": 2, "confidence": 0.9})
         await mesh.do("StartResearch", asked, {})
         await mesh.do("RequireApproval", asked, {"findings": {}})
+        await mesh.do("CreateRequest", other := new_id(), create(other))  # what waits for a person is an approval, and no request
         task = {"task_id": "task-1", "kind": "nobody", "task_type": "research", "subject_id": asked}
         assert (await mesh.do_in("tasks", "RequestTask", "task-1", task)).kind is OutcomeKind.EVENTS
         for kind in ("request", "approval", "task"):
