@@ -205,7 +205,9 @@ class Metrics:
             "name",
         )
         self.waiting = self._gauge(
-            names.WAITING, "What is open, by kind: request (not ended, waits for no approval), task (not started), approval (not decided).", "kind"
+            names.WAITING,
+            "What is open, by kind: request (not ended, awaits no approval), task (not started), approval (not decided).",
+            "kind",
         )
         self.oldest_waiting_seconds = self._gauge(
             names.OLDEST_WAITING_SECONDS, "Age of the oldest of what is open, by kind; 0 when nothing is.", "kind"
