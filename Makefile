@@ -66,10 +66,11 @@ test: setup check  ## every check and test this machine can run, coverage and it
 	   $(PY) -m coverage report --include='$(GATE)' --fail-under=98 || status=1;) exit $$status
 
 check: setup     ## format, lint, types, security
-	$(PY) -m ruff format --check $(CODE) tests
-	$(PY) -m ruff check $(CODE) tests
-	$(PY) -m mypy
-	$(PY) -m bandit -q -c pyproject.toml -r $(CODE)
+	@$(PY) -m mypy & types=$$!; trap "kill $$types 2>/dev/null" EXIT; status=0; \
+	 $(PY) -m ruff format --check $(CODE) tests || status=1; \
+	 $(PY) -m ruff check $(CODE) tests || status=1; \
+	 $(PY) -m bandit -q -c pyproject.toml -r $(CODE) || status=1; \
+	 wait $$types || status=1; exit $$status
 
 format: setup    ## format and mend what can be mended by itself
 	$(PY) -m ruff check --fix-only $(CODE) tests
