@@ -5,6 +5,7 @@ SHELL  := /bin/bash
 PY     := .venv/bin/python
 STAMP  := .venv/.installed
 PEERS  := .venv/.bench
+LINTER := .venv/.hadolint
 CODE   := contracts services projections infra sdk
 GATE   := contracts/*,contracts/**/*,services/*/domain.py,services/*/policies.py,services/*/handlers.py,services/*/handlers/*
 ARGS   ?=
@@ -41,6 +42,9 @@ tools:           ## Debian packages for the tests of metrics, alerts and the con
 	   $$as apt-get update -qq && $$as $$install -qq >/dev/null || echo "tools: did not succeed; the tests that need$$missing are skipped"; \
 	 else echo "tools: missing:$$missing; with apt, as root: $$install"; fi
 
+$(LINTER): infra/docker/requirements-lint.lock $(STAMP)
+	@$(PY) -m pip install -q --require-hashes --only-binary :all: -r $< && touch $@ || echo "setup: no hadolint; the Dockerfile is not linted"
+
 $(PEERS): requirements-bench.lock $(STAMP)
 	@echo "setup: installing requirements-bench.lock, the peers of the benchmark"
 	@$(PY) -m pip install -q --require-hashes -r requirements-bench.lock
@@ -52,7 +56,7 @@ demo: setup      ## the whole fleet on local servers, with the main job shown; K
 # Most tests wait for servers most of their time, so several run side by side. Those that measure time, kill servers or start whole fleets
 # run afterwards, in two queues with servers of their own: what kills them, and the rest. A selection (ARGS) runs one at a time.
 # Coverage is not measured where processes are killed: it doubles what a start costs, and says nothing of a process that is killed.
-test: setup check  ## every check and test this machine can run, coverage and its gate; says what it skipped and why
+test: setup $(LINTER) check  ## every check and test this machine can run, coverage and its gate; says what it skipped and why
 	@rm -f .coverage .coverage.*
 	@status=0; run() { $(PY) -m coverage run -m pytest "$$@" || status=$$?; }; \
 	 $(if $(ARGS),run $(ARGS);,\
@@ -93,10 +97,12 @@ pictures: setup $(PEERS)  ## draw the dashboards as a fleet under some minutes o
 	$(PY) -m tests.panel_pictures .panels.json docs/images
 
 LOCK := $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
-lock: setup      ## both lock files from pyproject.toml; ARGS="--upgrade" takes newer versions
+lock: setup      ## the lock files from pyproject.toml; ARGS="--upgrade" takes newer versions
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra local --extra dev pyproject.toml -o requirements.lock $(ARGS)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) -c requirements.lock --extra local --extra dev --extra bench pyproject.toml -o requirements-bench.lock
+	for part in build lint; do UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) -c requirements.lock infra/docker/requirements-$$part.in \
+	  -o infra/docker/requirements-$$part.lock || exit 1; done
 
 clean:           ## remove the virtual environment, caches and reports (not a running stack: agentmesh down)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov build *.egg-info .coverage .coverage.*

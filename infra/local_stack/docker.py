@@ -17,9 +17,9 @@ from infra.local_stack.kafka_jars import KAFKA_VERSION
 from infra.local_stack.ports import HOST, free_port
 from infra.local_stack.progress import Progress, silent
 
-POSTGRES_IMAGE = "pgvector/pgvector:pg18"
-KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}"
-REDIS_IMAGE = "redis:7-alpine"
+POSTGRES_IMAGE = "pgvector/pgvector:0.8.1-pg18@sha256:508c5290cda481d4f5f846446a26e9c1b804766828a394a5861de1b348a18b4c"
+KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}@sha256:0bc1bb2478f45b6cea78864df86acdc11e8df2c5172477819a4d12942cbe5d40"
+REDIS_IMAGE = "redis:7-alpine@sha256:6ab0b6e7381779332f97b8ca76193e45b0756f38d4c0dcda72dbb3c32061ab99"
 
 _KAFKA_ENVIRONMENT = {
     "KAFKA_NODE_ID": "1",
