@@ -16,7 +16,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = ("contracts", "services", "projections", "infra")
 CLIENT = "sdk/python/src"  # a package of its own
-LOCK_FILES = ("requirements.lock", "requirements-runtime.lock")
+LOCK_FILES = (
+    *("requirements.lock", "requirements-runtime.lock"),
+    *("infra/docker/requirements-build.lock", "infra/docker/requirements-lint.lock"),
+)
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "core", "manager", "managers", "misc"}
 TOP_LEVEL = ("services", "contracts", "projections", "infra", "tests", "pyproject.toml", "compose.yaml", "README.md")  # DEV-02
 TEST_FOLDERS = ("unit", "conformance", "integration", "e2e", "chaos", "benchmarks")  # TST-08
