@@ -12,6 +12,8 @@ from infra.agents.base import Agent, Task, TaskContext
 from infra.agents.run import attempt
 from infra.models.base import RULE_BASED
 from infra.telemetry import names
+from infra.telemetry.bounded import exemplar
+from infra.telemetry.metrics import Metrics
 from infra.telemetry.telemetry import Telemetry
 from infra.telemetry.tracing import Attribute, child_traceparent
 
@@ -29,6 +31,7 @@ class ObservedAttempt:
 
     async def __call__(self, agent: Agent, task: Task, context: TaskContext) -> TaskCommand:
         """The command that the attempt ends with; its span is the child of the assignment's trace."""
+        self._begin_at_0(task)
         known: dict[str, Attribute] = {
             names.TASK_ID: task.task_id,
             names.TASK_ATTEMPT: task.attempt,
@@ -50,10 +53,16 @@ class ObservedAttempt:
             self._ended(agent, task, command, recorded)
         return command
 
+    def _begin_at_0(self, task: Task) -> None:
+        """With the first run of an agent it is known how its runs can end."""
+        for outcome in TaskOutcome:
+            self._telemetry.metrics.tasks_completed_total.labels(agent_id=task.agent_id, status=outcome.value)
+
     def _timed(self, agent: Agent, task: Task, seconds: float) -> None:
         metrics = self._telemetry.metrics
-        metrics.task_execution_seconds.labels(agent_id=task.agent_id, task_type=task.task_type).observe(seconds)
-        metrics.agent_execution_duration_seconds.labels(agent_type=agent.kind).observe(seconds)
+        trace = exemplar()
+        metrics.task_execution_seconds.labels(agent_id=task.agent_id, task_type=task.task_type).observe(seconds, trace)
+        metrics.agent_execution_duration_seconds.labels(agent_type=agent.kind).observe(seconds, trace)
 
     def _ended(self, agent: Agent, task: Task, command: TaskCommand, span: Span) -> None:
         outcome, error_type = ending(command)
@@ -63,6 +72,12 @@ class ObservedAttempt:
             metrics.agent_execution_errors_total.labels(agent_type=agent.kind, error_type=error_type).inc()
             span.set_attribute(names.ERROR_TYPE, error_type)
             span.set_status(Status(StatusCode.ERROR, error_type))
+
+
+def begin_at_0(metrics: Metrics, kind: str) -> None:
+    """What is counted of a kind of agents is there before its first run."""
+    metrics.agent_execution_duration_seconds.labels(agent_type=kind)
+    metrics.agent_execution_errors_total.labels(agent_type=kind, error_type=TIMED_OUT)
 
 
 def ending(command: TaskCommand) -> tuple[TaskOutcome, str | None]:

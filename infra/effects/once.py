@@ -55,6 +55,10 @@ LAST_WORD_SECONDS = 5.0
 _running: ContextVar[Effect | None] = ContextVar("running_effect", default=None)
 
 
+# What becomes of an effect, as operators read it.
+OUTCOMES = ("recorded", "reused", "repeated", "probed", *(str(each) for each in (Status.WAITING, Status.FAILED, Status.INTERRUPTED)))
+
+
 class HostEffects:
     """The effects of the runs of one process. Two runs of it that ask for the same effect take turns; other processes are told apart by
     their claims, so a host id names one process at a time.
@@ -66,6 +70,7 @@ class HostEffects:
         self._ledger = ledger
         self._metrics = metrics
         self._retry = retry
+        self._counted: set[str] = set()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def of_run(self, claim: RunClaim) -> RunEffects:
@@ -78,8 +83,13 @@ class HostEffects:
 
     def count(self, effect: Effect, outcome: str) -> None:
         """Count an effect by name and outcome."""
-        if self._metrics is not None:
-            self._metrics.effects_total.labels(effect.name, outcome).inc()
+        if self._metrics is None:
+            return
+        if effect.name not in self._counted:
+            self._counted.add(effect.name)
+            for each in OUTCOMES:
+                self._metrics.effects_total.labels(effect.name, each)
+        self._metrics.effects_total.labels(effect.name, outcome).inc()
 
     async def begin(self, effect: Effect, rule: Rule, claim: RunClaim, turn: str) -> Begun:
         """Begin, and wait while another live claim is at it. It ends: the other's outcome comes, or its lease runs out."""

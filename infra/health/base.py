@@ -23,12 +23,12 @@ class HealthStatus(StrEnum):
     UNHEALTHY = "unhealthy"
 
 
-_ORDER = {HealthStatus.HEALTHY: 0, HealthStatus.DEGRADED: 1, HealthStatus.UNHEALTHY: 2}
+SEVERITY: Mapping[HealthStatus, int] = {HealthStatus.HEALTHY: 0, HealthStatus.DEGRADED: 1, HealthStatus.UNHEALTHY: 2}
 
 
 def worst(statuses: Sequence[HealthStatus]) -> HealthStatus:
     """The worst of them; healthy when there are none."""
-    return max(statuses, key=_ORDER.__getitem__, default=HealthStatus.HEALTHY)
+    return max(statuses, key=SEVERITY.__getitem__, default=HealthStatus.HEALTHY)
 
 
 class ComponentHealth(BaseModel):

@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from infra.health.base import CHECK_SECONDS, ComponentHealth, HealthCheck, SystemHealth, answer_of, check_all
+from infra.health.base import CHECK_SECONDS, SEVERITY, ComponentHealth, HealthCheck, SystemHealth, answer_of, check_all
+from infra.telemetry.bounded import BoundedGauge
 
 CACHE_SECONDS = 2.0
 
@@ -50,12 +51,25 @@ class CachedCheck:
 class SharedHealth:
     """The health of everything that has checks, each of them asked at most once in two seconds however many ask for the whole."""
 
-    def __init__(self, checks: Callable[[], Sequence[HealthCheck]]) -> None:
+    def __init__(self, checks: Callable[[], Sequence[HealthCheck]], show: Callable[[SystemHealth], None] | None = None) -> None:
         self._find = checks
+        self._show = show
         self._checks: dict[int, tuple[HealthCheck, CachedCheck]] = {}
 
     async def __call__(self) -> SystemHealth:
         """The state of the whole now."""
         # The check itself is kept beside its id, so that the id cannot come to mean another one.
         self._checks = {id(check): self._checks.get(id(check)) or (check, CachedCheck(check)) for check in self._find()}
-        return await check_all([cached for _, cached in self._checks.values()])
+        found = await check_all([cached for _, cached in self._checks.values()])
+        if self._show is not None:
+            self._show(found)
+        return found
+
+
+def shown_by(gauge: BoundedGauge) -> Callable[[SystemHealth], None]:
+    """Shows each component by its name as a number, of several with one name the worst."""
+
+    def show(health: SystemHealth) -> None:
+        gauge.replace({(name,): SEVERITY[status] for name, status in health.dependencies.items()})
+
+    return show

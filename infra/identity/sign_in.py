@@ -79,6 +79,8 @@ class SignIn:
         self._accounts = accounts
         self._hasher = hasher
         self._failures = metrics.sign_in_failures_total
+        for means in Means:
+            self._failures.labels(means)
         self._now = now
 
     async def user(self, login: str, password: str, tenant_id: str) -> Principal:

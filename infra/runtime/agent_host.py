@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from contracts.topics import FLEET_TOPIC, commands_topic, work_topic, work_topic
 from infra.agents.base import Agent
 from infra.agents.commands import task_of
 from infra.agents.heartbeats import Heartbeats
-from infra.agents.observed import ObservedAttempt
+from infra.agents.observed import ObservedAttempt, begin_at_0
 from infra.agents.offsets import ContiguousOffsets
 from infra.agents.outbox import Outgoing, RunOutbox
 from infra.agents.outside import connected
@@ -47,6 +48,7 @@ logger = logging.getLogger(__name__)
 CONTEXT = "tasks"
 MAX_RECORDS = 200
 COMMIT_SECONDS = 0.2
+LAG_SECONDS = 2.0
 RENEWALS_PER_LEASE = 3
 
 
@@ -109,6 +111,8 @@ class AgentHost(ConnectedWorker):
             member=self.identity,
             max_records=MAX_RECORDS,
         )
+        telemetry.metrics.rebalances_total.labels(group=self._subscription.group)
+        begin_at_0(telemetry.metrics, agent.kind)
         self._running: dict[Run, _Running] = {}
         self._offsets = ContiguousOffsets()
         self._slots: dict[str, asyncio.Semaphore] = {}
@@ -131,8 +135,12 @@ class AgentHost(ConnectedWorker):
             task = asyncio.create_task(work, name=f"{self.name}-beside")
             task.add_done_callback(self._beside_ended)
             self._beside.append(task)
+        told = 0.0
         while not self.stopping.is_set():
             await self._commit()
+            if time.monotonic() - told > LAG_SECONDS:
+                told = time.monotonic()
+                self.report(self._subscription.group, self._subscription.lag(), self._subscription.last_times)
             await self.pause(COMMIT_SECONDS)
 
     def _beside_ended(self, task: asyncio.Task[None]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from contracts.message import Command, Event
@@ -33,6 +34,25 @@ Decide = Callable[[Any, Any, DecisionContext], tuple[Event, ...]]
 """(state or None, command, context) -> events; () when there is nothing to change; raises DomainError to refuse."""
 
 
+class Measured(StrEnum):
+    """A time that a context knows and operators ask for; each is a histogram with one label."""
+
+    REQUEST_DURATION = "request_duration"
+    APPROVAL_WAIT = "approval_wait"
+
+
+class Duration(NamedTuple):
+    """How long something took, in seconds, and how it ended."""
+
+    measured: Measured
+    label: str
+    seconds: float
+
+
+Measure = Callable[[Any, Any], Sequence[Duration]]
+"""(state before the event or None, event) -> what the event ends; nothing where nothing that is known of began. Pure."""
+
+
 @dataclass(frozen=True, slots=True)
 class AggregateType:
     """A context's aggregate as data: how its state follows from events, and who decides which command. All of it pure."""
@@ -47,6 +67,10 @@ class AggregateType:
     """Commands that go on in the trace of the aggregate's first event where they bring none: they end what began a short time before."""
     wholly_traced: bool = False
     """Whether later traces of an aggregate are recorded where its first one was, whatever their senders decided."""
+    measures: Mapping[type[Event], Measure] = field(default_factory=dict)
+    """What is measured where an event of this type is committed."""
+    measured: Mapping[Measured, Sequence[str]] = field(default_factory=dict)
+    """The labels that this can give, so that each of them is there before the first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from infra.errors import DataError
-from infra.event_store.base import AggregateAppend, AppendMode, EventStore, LoadedStream, OutcomeKind, Refusal, StreamQuery
+from infra.event_store.base import AggregateAppend, AppendMode, EventStore, LoadedStream, Refusal, StreamQuery
 from infra.resilience.retry import TransientRetry, delay_ms
+from infra.runtime.base import Measured
+from infra.runtime.counts import CommandCounts
 from infra.runtime.decide import BatchContext, CachedState, Decision, References, decide_aggregate, rebuild, unreadable_letter
 from infra.runtime.decode import Incoming, Unreadable
 from infra.runtime.references import ReferenceReader
 from infra.runtime.state_cache import StateCache
 from infra.runtime.told import tell_outcomes
+from infra.telemetry.bounded import exemplar
 from infra.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,7 @@ class BatchProcessor:
         topic: str,
         attempts_before_parking: int,
         references: ReferenceReader | None = None,
+        measured: Mapping[Measured, Sequence[str]] | None = None,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -94,6 +97,7 @@ class BatchProcessor:
         self._limit = attempts_before_parking
         self._references = references
         self._cautious = 0
+        self._counts = CommandCounts(metrics, store.context, topic, measured or {})
 
     async def settle(
         self,
@@ -215,7 +219,7 @@ class BatchProcessor:
             refused = await retry("append", lambda: self._store.append(appends))
         except DataError:
             refused = await self._append_one_by_one(groups, decisions, alone, retry)
-        self._metrics.event_append_duration_seconds.observe(time.perf_counter() - started)
+        self._metrics.event_append_duration_seconds.observe(time.perf_counter() - started, exemplar())
         return refused
 
     async def _append_one_by_one(
@@ -243,7 +247,7 @@ class BatchProcessor:
         group.single = True
         append = decision.append
         append.outcomes, append.events, append.rejections, append.dead_letters = [], [], [], []
-        decision.settled, decision.waiting, decision.defect = [], items, error
+        decision.settled, decision.waiting, decision.defect, decision.durations = [], items, error, []
 
     async def _next_round(
         self, groups: list[Group], decisions: list[Decision], refused: dict[str, Refusal], retry: TransientRetry
@@ -264,16 +268,10 @@ class BatchProcessor:
                     group.rounds = 0  # it got on
                 group.items = decision.waiting
                 again.append(group)
-        self._count_outcomes(groups, decisions, refused)
+        self._counts.written([decision for group, decision in zip(groups, decisions, strict=True) if group.aggregate_id not in refused])
         if again:
             await self._wait(again, decisions)
         return again
-
-    def _count_outcomes(self, groups: list[Group], decisions: list[Decision], refused: dict[str, Refusal]) -> None:
-        written = (decision for group, decision in zip(groups, decisions, strict=True) if group.aggregate_id not in refused)
-        kinds = Counter(outcome.kind for decision in written for outcome in decision.append.outcomes)
-        for kind, count in kinds.items():
-            self._metrics.commands_handled_total.labels(topic=self._topic, outcome=kind.value).inc(count)
 
     async def _wait(self, again: list[Group], decisions: list[Decision]) -> None:
         for group in again:
@@ -295,9 +293,7 @@ class BatchProcessor:
             self._cache.put(group.aggregate_id, decision.after)
         else:
             self._cache.drop(group.aggregate_id)
-        metrics, topic = self._metrics, self._topic
         for item, differs in decision.duplicates:
-            metrics.duplicates_absorbed_total.labels(topic=topic, payload="different" if differs else "same").inc()
             if differs:
                 logger.warning(
                     "command id %s of %s came again with another payload; the first one's outcome stands",
@@ -306,11 +302,6 @@ class BatchProcessor:
                 )
         failed = [item for item in decision.settled if item.attempts]
         tell_outcomes(group.aggregate_id, decision)
-        for outcome in decision.append.outcomes:
-            if outcome.kind is OutcomeKind.REJECTED:
-                metrics.commands_rejected_total.labels(topic=topic, code=outcome.code).inc()
-            elif outcome.kind is OutcomeKind.PARKED:
-                metrics.dead_letters_total.labels(topic=topic).inc()
         if failed:
             await self._ledger.forget(failed)
 

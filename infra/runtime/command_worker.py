@@ -38,6 +38,7 @@ from infra.runtime.state_cache import StateCache
 from infra.runtime.told import tell_unreadable
 from infra.settings import MeshSettings
 from infra.telemetry import names
+from infra.telemetry.bounded import exemplar
 from infra.telemetry.telemetry import Telemetry
 from infra.telemetry.tracing import MAX_LINKS, MessageSpans
 
@@ -85,6 +86,7 @@ class CommandWorker(ConnectedWorker):
             commands_topic(context),
             settings.attempts_before_parking,
             None if reference is None else ReferenceReader(reference, self.database),
+            aggregate_type.measured,
         )
         self._redrive = Redrive(
             store,
@@ -96,6 +98,7 @@ class CommandWorker(ConnectedWorker):
             telemetry.metrics,
             settings.attempts_before_parking,
         )
+        telemetry.metrics.rebalances_total.labels(group=self._group)
         self._event_ids = uuid4_texts()
         self._abandon = asyncio.Event()
         self._idle = asyncio.Event()
@@ -245,6 +248,7 @@ class CommandWorker(ConnectedWorker):
             probing = self._is_probing if self._probing else None
             with self._in_batch() as context:
                 await self._processor.settle(context, list(groups.values()), unreadable, self.retry(self._abandon), probing)
+            trace = exemplar()
         if unreadable:
             tell_unreadable(unreadable)
             metrics.dead_letters_total.labels(topic=commands_topic(self.context)).inc(len(unreadable))
@@ -252,7 +256,7 @@ class CommandWorker(ConnectedWorker):
         if self._eager or self._probing:
             await self._commit_eagerly(records)
         metrics.batch_records.labels(group=self._group).observe(len(records))
-        metrics.handle_duration_seconds.labels(group=self._group).observe(time.perf_counter() - started)
+        metrics.handle_duration_seconds.labels(group=self._group).observe(time.perf_counter() - started, trace)
 
     async def _commit_eagerly(self, records: list[ConsumerRecord]) -> None:
         self._eager = max(0, self._eager - 1)

@@ -62,6 +62,7 @@ class ConnectedWorker(ABC):
         self._main: asyncio.Task[None] | None = None
         self._broken: asyncio.Future[None] | None = None
         self._checks: list[HealthCheck] = []
+        self._told: set[tuple[str, str, str]] = set()
 
     @abstractmethod
     def required_topics(self) -> Collection[str]:
@@ -78,6 +79,7 @@ class ConnectedWorker(ABC):
     async def start(self) -> None:
         """Open the pool and begin."""
         await self.database.open()
+        self.tell_pool(self.name, self.database)
         self._checks = [PostgresHealthCheck(self.database.pool), KafkaHealthCheck(self.settings)]
         self._checks += [EventStoreHealthCheck(store) for store in self.stores.values()]
         self._checks.append(WorkingCheck(self.name, lambda: self.working))
@@ -107,6 +109,7 @@ class ConnectedWorker(ABC):
             close = getattr(check, "close", None)
             if close is not None:
                 await close()
+        self._forget_lag(self._told)
         await self.database.close()
 
     def fail(self, error: Exception) -> None:
@@ -147,16 +150,28 @@ class ConnectedWorker(ABC):
             await asyncio.wait_for(self.stopping.wait(), timeout=seconds)
 
     def report(self, group: str, lag: Mapping[TopicPartition, int], last_times: Mapping[TopicPartition, int]) -> None:
-        """Tell the metrics how far a group lags, in records and in seconds since the last handled record's timestamp, and how the
-        pool is used."""
+        """Tell the metrics how far a group lags, in records and in seconds since the last handled record's timestamp. What another member
+        of the group has now, it tells."""
         metrics = self.telemetry.metrics
+        told = set()
         for partition, count in lag.items():
-            labels = {"group": group, "topic": partition.topic, "partition": str(partition.partition)}
+            labels = (group, partition.topic, str(partition.partition))
             last = last_times.get(partition)
             seconds = max(0.0, time.time() - last / 1000) if count and last else 0.0
-            metrics.consumer_lag_messages.labels(**labels).set(count)
-            metrics.consumer_lag_seconds.labels(**labels).set(seconds)
-        connections = self.database.connections()
-        metrics.pool_waiting.labels(pool=self.name).set(connections.pop("waiting"))
-        for state, count in connections.items():
-            metrics.pool_connections.labels(pool=self.name, state=state).set(count)
+            metrics.consumer_lag_messages.labels(*labels).set(count)
+            metrics.consumer_lag_seconds.labels(*labels).set(seconds)
+            told.add(labels)
+        self._forget_lag(self._told - told)
+        self._told = told
+
+    def _forget_lag(self, gone: Collection[tuple[str, str, str]]) -> None:
+        for labels in gone:
+            self.telemetry.metrics.consumer_lag_messages.remove(*labels)
+            self.telemetry.metrics.consumer_lag_seconds.remove(*labels)
+
+    def tell_pool(self, name: str, database: Database) -> None:
+        """Show how a pool is used whenever the metrics are read; that asks no server."""
+        metrics = self.telemetry.metrics
+        metrics.pool_waiting.labels(pool=name).set_function(lambda: database.connections()["waiting"])
+        metrics.pool_connections.labels(pool=name, state="used").set_function(lambda: database.connections()["used"])
+        metrics.pool_connections.labels(pool=name, state="idle").set_function(lambda: database.connections()["idle"])

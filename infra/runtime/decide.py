@@ -28,7 +28,7 @@ from infra.event_store.base import (
     ParkCause,
     SourceRecord,
 )
-from infra.runtime.base import AggregateType, DecisionContext, ReferenceData
+from infra.runtime.base import AggregateType, DecisionContext, Duration, ReferenceData
 from infra.runtime.decode import Incoming, KafkaRecord, RecordTooLarge
 
 
@@ -85,6 +85,8 @@ class Decision:
     """Commands that had an outcome already; True when they came with another payload."""
     waiting: list[Incoming] = field(default_factory=list)
     defect: BaseException | None = None
+    durations: list[Duration] = field(default_factory=list)
+    """What came to its end with these events; told when they are committed."""
 
     @property
     def to_append(self) -> bool:
@@ -200,7 +202,8 @@ def _decide_one(context: BatchContext, decision: Decision, item: Incoming, refer
         raise item.defect
     if error is None and item.command is not None:
         try:
-            events, after = _events_of(context, item, decision.after, references)
+            events, after, durations = _events_of(context, item, decision.after, references)
+            decision.durations.extend(durations)
         except DomainError as refusal:
             error = refusal
     if error is not None:
@@ -231,7 +234,8 @@ def _reference(references: References | None, state: Any, command: Command) -> A
 
 def _events_of(
     context: BatchContext, item: Incoming, before: CachedState, references: References | None
-) -> tuple[Sequence[NewEvent], CachedState]:
+) -> tuple[Sequence[NewEvent], CachedState, Sequence[Duration]]:
+    """The events of a command, the state after them, and what came to its end with them."""
     state, version, trace = before
     command, metadata = item.command, item.metadata
     assert command is not None
@@ -250,11 +254,14 @@ def _events_of(
         ),
     )
     if not decided:
-        return (), before
+        return (), before, ()
     stored = []
-    evolve = context.aggregate_type.evolve
+    durations: list[Duration] = []
+    evolve, measures = context.aggregate_type.evolve, context.aggregate_type.measures
     traceparent = context.traceparent(item, trace)
     for event in decided:
+        if (measure := measures.get(type(event))) is not None:
+            durations.extend(measure(state, event))
         state = evolve(state, event)
         encoded = encode_stored(_event_metadata(context, item, event.type_name, traceparent), event.to_json())
         if len(encoded) > MAX_EVENT_BYTES:
@@ -264,7 +271,7 @@ def _events_of(
                 details={"field": "event", "rule": f"at most {MAX_EVENT_BYTES} bytes", "shape": f"{len(encoded)} bytes"},
             )
         stored.append(NewEvent(event.type_name, encoded))
-    return stored, CachedState(state, version + len(stored), traceparent if version == 0 else trace)
+    return stored, CachedState(state, version + len(stored), traceparent if version == 0 else trace), durations
 
 
 def _record_time(context: BatchContext, timestamp_ms: int) -> datetime:

@@ -34,6 +34,7 @@ from infra.resilience.retry import Abandoned, TransientRetry
 from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.settings import MeshSettings
 from infra.telemetry import names
+from infra.telemetry.bounded import timed
 from infra.telemetry.telemetry import Telemetry
 from infra.telemetry.tracing import MAX_LINKS
 
@@ -111,6 +112,16 @@ class FollowingWorker(ConnectedWorker):
         self._lost = asyncio.Event()
         self._seek_task: asyncio.Task[None] | None = None
         self._last_event_time = 0.0
+        self._begin_at_0()
+
+    def _begin_at_0(self) -> None:
+        """What is counted later is there from the beginning."""
+        metrics, name = self.telemetry.metrics, self._model.name
+        metrics.projected_events_total.labels(projection=name)
+        metrics.dead_letters_total.labels(topic=f"projection:{name}")
+        metrics.rebalances_total.labels(group=self._group)
+        self._batches = metrics.batch_records.labels(group=self._group)
+        self._handling = metrics.handle_duration_seconds.labels(group=self._group)
 
     # -- life ------------------------------------------------------------------------------------------------------------------------
 
@@ -309,10 +320,14 @@ class FollowingWorker(ConnectedWorker):
         async def save(move: Move) -> None:
             await retry("project", lambda: self._writer.save(move))
 
-        with self.telemetry.tracing.batch_span(
-            names.OPERATION_PROCESS, self.name, links=links, attributes={names.MESSAGING_BATCH_MESSAGE_COUNT: len(records)}
+        with (
+            self.telemetry.tracing.batch_span(
+                names.OPERATION_PROCESS, self.name, links=links, attributes={names.MESSAGING_BATCH_MESSAGE_COUNT: len(records)}
+            ),
+            timed(self._handling),
         ):
             applied = await apply_and_save(self._model, events, expected, reached, self._parked_aggregates, save)
+        self._batches.observe(len(records))
         self._checkpoints.update(reached)
         self._count(events, applied)
 

@@ -32,6 +32,7 @@ class LeadingWorker(ConnectedWorker):
         self._ended = asyncio.Event()
         self._ended.set()
         self._failures = 0
+        telemetry.metrics.retries_total.labels(name=name)
 
     @abstractmethod
     async def lead(self) -> None:

@@ -11,11 +11,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from infra.errors import EXIT_CONFIGURATION, ConfigurationError
-from infra.health.cached import SharedHealth
+from infra.health.cached import SharedHealth, shown_by
 from infra.resilience.gathering import PRESSURE
 from infra.runtime.base import Worker
 from infra.runtime.http import HttpServer, build_app
@@ -35,6 +36,7 @@ CLOSE_SECONDS = 4.0
 # third of a command worker's time; so the collector runs by the clock, for the few cycles that exceptions leave.
 GC_THRESHOLD = (0, 0, 0)
 GC_INTERVAL_SECONDS = 10.0
+EXAMINE_SECONDS = 15.0
 SHOWN_TASKS = 200
 
 
@@ -128,12 +130,13 @@ class _Process:
         self._began = time.monotonic()
         self._stop = asyncio.Event()
         self._touched: list[Worker] = []
-        self.health = SharedHealth(lambda: [check for worker in self._workers for check in worker.health_checks()])
+        shown = telemetry.metrics.component_health
+        self.health = SharedHealth(lambda: [check for worker in self._workers for check in worker.health_checks()], shown_by(shown))
         """Every check of every worker."""
 
     async def run(self) -> int:
         """Everything from the first signal handler to the last flush."""
-        self._telemetry.metrics.gather_seconds.set_function(lambda: PRESSURE.gather_ms() / 1000)
+        self._show_attempts()
         app = build_app(self.health, self.not_ready, self.not_live, self._telemetry.metrics.registry)
         try:
             server = HttpServer(app, self._settings.health_host, self._settings.health_port)
@@ -158,16 +161,25 @@ class _Process:
             run_file.remove()
             flush_logs()
 
+    def _show_attempts(self) -> None:
+        """What is read when the metrics are, of this process itself; no server is asked."""
+        metrics = self._telemetry.metrics
+        metrics.gather_seconds.set_function(lambda: PRESSURE.gather_ms() / 1000)
+        for worker in self._workers:
+            metrics.worker_attempt_timestamp_seconds.labels(worker=worker.name).set_function(partial(_attempt_time, worker))
+
     async def _work(self) -> int:
         watch = asyncio.create_task(self._liveness_lost(), name="liveness")
         stop = asyncio.create_task(self._stop.wait(), name="signal")
         collector = asyncio.create_task(_collect_garbage(), name="garbage")
+        examining = asyncio.create_task(self._examine(), name="health")
         try:
             code, grace = await self._until_over(stop, watch)
         finally:
             watch.cancel()
             stop.cancel()
             collector.cancel()
+            examining.cancel()
         clean = await self._drain(min(grace, self._settings.grace_seconds - self._closing_seconds()))
         self._logger.info("process ends", exit_code=code or (0 if clean else EXIT_FAILED))
         return code or (0 if clean else EXIT_FAILED)
@@ -284,6 +296,12 @@ class _Process:
                 return f"worker {worker.name} made no attempt for {silent:.0f} s"
         return None
 
+    async def _examine(self) -> None:
+        """Look at the components from time to time, so that the metrics know of them where nobody asks for the health."""
+        while True:
+            await asyncio.sleep(EXAMINE_SECONDS)
+            await self.health()
+
     async def _liveness_lost(self) -> str:
         """Return when liveness has been red for longer than the limit.
 
@@ -297,6 +315,11 @@ class _Process:
             await asyncio.sleep(interval)
             red = red + 1 if self.not_live() else 0
         return self.not_live() or "it hung for a while"
+
+
+def _attempt_time(worker: Worker) -> float:
+    """When the worker made its last attempt, in seconds of the epoch."""
+    return time.time() - max(0.0, time.monotonic() - worker.last_attempt())
 
 
 def _configuration_error(error: BaseException | None) -> Exception | None:

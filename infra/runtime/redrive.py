@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 from contracts.message import Command
+from contracts.topics import commands_topic
 from infra.event_store.base import AppendMode, DeadLetter
 from infra.event_store.postgres import PostgresEventStore
 from infra.postgres.pool import Database
@@ -87,7 +88,7 @@ class Redrive:
         return positions
 
     async def _apply(self, letter: DeadLetter, retry: TransientRetry) -> None:
-        self._metrics.dlq_requeued_total.labels(topic=letter.record.topic).inc()
+        self._metrics.dlq_requeued_total.labels(topic=commands_topic(self._store.context)).inc()
         decoded = decode_record(letter.record, self._commands)
         if isinstance(decoded, Unreadable):
             await self._database.execute(self._settle_sql, {"position": letter.position, "message": decoded.reason})

@@ -32,6 +32,16 @@ def server_context(certificate: Path, key: Path, *, certificate_setting: str, ke
     return context
 
 
+def certificate_expiry(certificate: Path) -> float | None:
+    """When the first certificate of a PEM file expires, in seconds of the epoch; None where this Python cannot tell."""
+    # The one decoder of certificates in the standard library. It has no public name, so it may be gone one day.
+    decode = getattr(getattr(ssl, "_ssl", None), "_test_decode_cert", None)
+    try:
+        return None if decode is None else float(ssl.cert_time_to_seconds(decode(str(certificate))["notAfter"]))
+    except (ssl.SSLError, KeyError, ValueError):
+        return None
+
+
 def _check_readable(path: Path, setting: str) -> None:
     try:
         path.read_bytes()

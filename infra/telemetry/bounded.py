@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -45,6 +46,12 @@ class BoundedChildren:
         seen.add(text)
         return text
 
+    def forget_one(self, values: tuple[object, ...]) -> None:
+        """One child is gone."""
+        texts = tuple(str(value) for value in values)
+        for key in [key for key in self.cache if tuple(map(str, key)) == texts]:
+            del self.cache[key]
+
     def forget(self) -> None:
         """The children are gone. Which values have a place of their own stays, so that a series comes back under its own name."""
         self.cache.clear()
@@ -78,6 +85,13 @@ class Bounded:
         if as_given:
             children.cache[key] = child
         return child
+
+    def remove(self, *values: object) -> None:
+        """Show the child of these label values no more; one that is not there is none."""
+        if self._children is not None:
+            self._children.forget_one(values)
+        with suppress(KeyError):
+            super().remove(*values)  # type: ignore[misc]
 
     def clear(self) -> None:
         """Show no child any more."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import Enum, auto
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
 from typing import Any, NamedTuple
 
 from contracts.agents.events import (
@@ -76,6 +76,23 @@ class _Timer(NamedTuple):
     moves: int
 
 
+class Decided(StrEnum):
+    """What became of a choice; the label of the metric."""
+
+    ASSIGNED = "assigned"
+    REFUSED = "refused"
+    UNANSWERED = "unanswered"
+    TAKEN_BACK = "taken_back"
+
+
+@dataclass(slots=True)
+class Told:
+    """Choices by what became of them, and how long each assigned task had waited, in seconds."""
+
+    decided: Counter[Decided] = field(default_factory=Counter)
+    waited: list[float] = field(default_factory=list)
+
+
 class Dispatcher:
     """Gives each waiting task to the best agent that can take it, and keeps count of what was given.
 
@@ -97,8 +114,8 @@ class Dispatcher:
     ) -> None:
         self.directory = Directory()
         self.waiting = WaitingTasks(ageing_seconds)
-        self.expired_assignments = 0
-        """Assignments that nobody answered, since the start."""
+        self.told = Told()
+        """What has happened since it was taken last, for operators."""
         self._answer_seconds = answer_seconds
         self._refusal_pause_seconds = refusal_pause_seconds
         self._remembered_tasks = remembered_tasks
@@ -138,7 +155,8 @@ class Dispatcher:
         return status is not None and self.directory.status_changed(event.tenant_id, event.agent_id, status, version)
 
     def apply_task(self, event: TaskEvent, version: int, since: float) -> bool:
-        """A fact about a task, with its version; `since` is when a task that waits by this fact began to. Answers whether it was news."""
+        """A fact about a task, with its version; `since` is when a task that waits by this fact began to, of TaskAssigned when it was
+        assigned. Answers whether it was news."""
         reaction = self._reactions.get(type(event))
         if reaction is None:  # started or timed out: who holds the task stays the same
             return False
@@ -156,6 +174,7 @@ class Dispatcher:
         task = self._tasks.get(assignment.task_id)
         if task is None or task.stage is not _Stage.PUBLISHED or task.agent_id != assignment.agent_id or task.attempt != assignment.attempt:
             return False
+        self.told.decided[Decided.REFUSED] += 1
         if over:
             self._forget(task)
             return True
@@ -205,7 +224,10 @@ class Dispatcher:
         self._ask_for(task, event)
         self._wait(task, since)
 
-    def _assigned(self, task: _Task, event: TaskAssigned, _: float) -> None:
+    def _assigned(self, task: _Task, event: TaskAssigned, assigned_at: float) -> None:
+        if task.need is not None and task.stage is not _Stage.ASSIGNED:
+            self.told.waited.append(max(0.0, assigned_at - task.since))
+            self.told.decided[Decided.ASSIGNED] += 1
         task.attempt = event.attempt
         self._hold(task, event.agent_id)
 
@@ -256,11 +278,18 @@ class Dispatcher:
         looked_at = list(self._tasks.values()) if self._left else [task for each in self._stranded if (task := self._tasks.get(each))]
         self._left = False
         self._stranded.clear()
-        return [
+        stranded = [
             Assignment(task.task_id, task.agent_id, task.attempt, task.tenant_id)
             for task in looked_at
             if task.stage is _Stage.ASSIGNED and task.agent_id is not None and self._is_terminated(task.tenant_id, task.agent_id)
         ]
+        self.told.decided[Decided.TAKEN_BACK] += len(stranded)
+        return stranded
+
+    def take_told(self) -> Told:
+        """What has happened since the last time that this was asked."""
+        told, self.told = self.told, Told()
+        return told
 
     def _is_terminated(self, tenant_id: TenantId, agent_id: AgentId) -> bool:
         agent = self.directory.find(tenant_id, agent_id)
@@ -307,7 +336,7 @@ class Dispatcher:
         for timers in (self._answers_due, self._pauses_due):
             while self._clear_outdated(timers) and timers[0].due_at <= now:
                 task = timers.popleft().task
-                self.expired_assignments += task.stage is _Stage.PUBLISHED
+                self.told.decided[Decided.UNANSWERED] += task.stage is _Stage.PUBLISHED
                 self._wait(task, task.since)
 
     @staticmethod

@@ -11,7 +11,7 @@ from contracts.agents.events import AgentEvent
 from contracts.envelope import Metadata, decode_stored
 from contracts.message import Event
 from contracts.rejections import CommandRejected
-from contracts.tasks.events import TaskCompleted, TaskEvent, TaskPaused, TaskQueued, TaskReassigned, TaskStarted, TaskTimedOut
+from contracts.tasks.events import TaskAssigned, TaskCompleted, TaskEvent, TaskPaused, TaskQueued, TaskReassigned, TaskStarted, TaskTimedOut
 from contracts.upcasting import decode_event
 from infra.event_store.base import EventStore, LogEntry, StoredEvent
 from services.dispatcher.dispatch import Assignment, Dispatcher
@@ -92,7 +92,14 @@ class Feed:
 
 
 def waiting_since(event: TaskEvent) -> float:
-    """When the task began to wait, in this process's monotonic seconds."""
-    moment = event.queued_at if isinstance(event, TaskQueued) else event.reassigned_at if isinstance(event, TaskReassigned) else None
-    waited = 0.0 if moment is None else (datetime.now(UTC) - moment).total_seconds()
-    return time.monotonic() - max(0.0, waited)
+    """When the task began to wait, or stopped to with TaskAssigned, in this process's monotonic seconds."""
+    match event:
+        case TaskQueued():
+            moment = event.queued_at
+        case TaskReassigned():
+            moment = event.reassigned_at
+        case TaskAssigned():
+            moment = event.assigned_at
+        case _:
+            return time.monotonic()
+    return time.monotonic() - max(0.0, (datetime.now(UTC) - moment).total_seconds())

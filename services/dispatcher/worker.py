@@ -27,7 +27,7 @@ from infra.telemetry import names
 from infra.telemetry.telemetry import Telemetry
 from infra.telemetry.tracing import MessageSpans
 from services.dispatcher import orders
-from services.dispatcher.dispatch import Assignment, Dispatcher
+from services.dispatcher.dispatch import Assignment, Decided, Dispatcher, Told
 from services.dispatcher.feed import AGENTS, TASKS, Feed
 from services.dispatcher.health import AgentHealth
 from services.dispatcher.liveness import Liveness
@@ -49,7 +49,7 @@ class DispatcherWorker(LeadingWorker):
         self._own = DispatcherSettings()
         super().__init__(NAME, (TASKS, AGENTS), settings, telemetry, leader_poll_seconds=self._own.leader_poll_seconds)
         self._heads = LogHeads(self.database, (TASKS, AGENTS))
-        self._shown: set[tuple[TenantId, str]] = set()
+        self._outcomes = {each: telemetry.metrics.dispatch_decisions_total.labels(outcome=each.value) for each in Decided}
 
     def required_topics(self) -> Collection[str]:
         """Where its commands go, and what it hears of hosts."""
@@ -64,6 +64,7 @@ class DispatcherWorker(LeadingWorker):
         feed = Feed(self.stores, dispatcher, own.page_size)
         await begin(self.database, self.stores, dispatcher, feed, self.settings.topic_prefix, self.settings.partitions)
         await feed.read_new()  # all that is open is known before the first choice
+        dispatcher.take_told()  # of what was before, another leader has told
         liveness = Liveness(
             self.identity,
             self.settings.partitions,
@@ -85,17 +86,18 @@ class DispatcherWorker(LeadingWorker):
         watch = asyncio.create_task(FleetWatch(topic, liveness, self.identity, own.probe_seconds).run(), name="fleet-watch")
         watch.add_done_callback(self._watch_ended)
         try:
-            await self._dispatch(feed, dispatcher, health)
+            await self._dispatch(feed, dispatcher, health, liveness)
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
-            self._show({})
+            self.telemetry.metrics.active_agents.clear()
+            self.telemetry.metrics.live_hosts.set(0)
 
     def _watch_ended(self, watch: asyncio.Task[None]) -> None:
         if not watch.cancelled() and (error := watch.exception()) is not None:
             self.fail(RuntimeError(f"the dispatcher's watch died: {error!r}"))
 
-    async def _dispatch(self, feed: Feed, dispatcher: Dispatcher, health: AgentHealth) -> None:
+    async def _dispatch(self, feed: Feed, dispatcher: Dispatcher, health: AgentHealth, liveness: Liveness) -> None:
         own = self._own
         led, examined, counted, idle, gathering = time.monotonic(), 0.0, 0.0, 0, Gathering()
         while not self.stopping.is_set():
@@ -115,7 +117,8 @@ class DispatcherWorker(LeadingWorker):
                 await self._examine(feed, dispatcher, health)
             if now - counted > GAUGE_SECONDS:
                 counted = now
-                self._show(dispatcher.directory.counts())
+                self._show(dispatcher.directory.counts(), liveness.live_hosts(now))
+            self._tell(dispatcher.take_told())
             if news or chosen:
                 idle = 0
                 if gather_ms := gathering.after(news):
@@ -163,14 +166,16 @@ class DispatcherWorker(LeadingWorker):
             await self.publisher.publish(records)
         self.succeeded()
 
-    def _show(self, counts: dict[tuple[TenantId, str], int]) -> None:
-        """Set the gauge of agents; a pair that is not there any more is zero."""
-        gauge = self.telemetry.metrics.active_agents
-        for tenant_id, status in self._shown - set(counts):
-            gauge.labels(tenant_id=tenant_id, status=status).set(0)
-        for (tenant_id, status), count in counts.items():
-            gauge.labels(tenant_id=tenant_id, status=status).set(count)
-        self._shown = set(counts)
+    def _show(self, counts: dict[tuple[TenantId, str], int], live_hosts: int) -> None:
+        """Set the gauges of agents and hosts; a pair that is not there any more is not shown."""
+        self.telemetry.metrics.active_agents.replace({(tenant_id, status): count for (tenant_id, status), count in counts.items()})
+        self.telemetry.metrics.live_hosts.set(live_hosts)
+
+    def _tell(self, told: Told) -> None:
+        for outcome, count in told.decided.items():
+            self._outcomes[outcome].inc(count)
+        for seconds in told.waited:
+            self.telemetry.metrics.dispatch_wait_seconds.observe(seconds)
 
 
 def build(settings: MeshSettings, telemetry: Telemetry) -> DispatcherWorker:

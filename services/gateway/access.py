@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 
 from infra.errors import ConfigurationError
 from infra.identity.base import Credentials, Permission, Permissions, Principal, TokenVerifier, Unauthenticated
-from services.gateway.calls import PRINCIPAL, call_of
+from services.gateway.calls import PRINCIPAL, call_of, observer_of
 from services.gateway.errors import ApiError
 from services.gateway.kept import Kept
 from services.gateway.limits import RateLimits
@@ -124,6 +124,7 @@ def forbidden(request: Request, principal: Principal, permission: Permission, me
     """403, naming the permission."""
     who = {"tenant_id": principal.tenant_id, "user_id": principal.id, "http_request_id": call_of(request.scope).request_id}
     logger.warning("unauthorized_access", extra={**who, "permission": permission.value})
+    observer_of(request.scope).forbidden(permission.value)
     details = {"required_permission": permission.value}
     return ApiError("FORBIDDEN", message or f"The permission {permission.value} is required.", details=details)
 

@@ -15,8 +15,8 @@ from contracts.errors import DomainError
 from infra.errors import CircuitOpen, TransientError
 from services.gateway import docs_page, errors, openapi
 from services.gateway.access import check_routes
-from services.gateway.calls import Scope, call_of
-from services.gateway.edge import Application, Bind, Edge, Observer, Receive, Send, error_answer
+from services.gateway.calls import Observer, Scope, call_of
+from services.gateway.edge import Application, Bind, Edge, Receive, Send, error_answer
 from services.gateway.errors import KINDS, PROBLEMS_PATH, ApiError
 from services.gateway.settings import GatewaySettings
 from services.gateway.token_route import PATH as TOKEN_PATH

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from infra.identity.base import Principal
@@ -16,6 +16,7 @@ PRINCIPAL = "agentmesh.principal"
 FIELDS = "agentmesh.fields"
 TRACEPARENT = "agentmesh.traceparent"
 """Where the scope has the `traceparent` of the call's own span, if it has one."""
+OBSERVER = "agentmesh.observer"
 MAX_URL_CHARACTERS = 2_000
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
@@ -55,6 +56,24 @@ def call_of_scope(scope: Mapping[str, Any], base_url: str) -> Call:
         request_id=f"req-{uuid4()}",
         traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
+
+
+class Observer(Protocol):
+    """Counts calls: those that came and went, and why some were refused."""
+
+    def began(self) -> None: ...
+
+    def ended(self, method: str, endpoint: str, status: int, seconds: float) -> None: ...
+
+    def forbidden(self, permission: str) -> None: ...
+
+    def limited(self, route_class: str) -> None: ...
+
+
+def observer_of(scope: Mapping[str, Any]) -> Observer:
+    """Who counts this call; the edge has put it into the scope."""
+    observer: Observer = scope[OBSERVER]
+    return observer
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:

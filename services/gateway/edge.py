@@ -7,10 +7,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 from services.gateway import errors
-from services.gateway.calls import CALL, FIELDS, Call, Scope, call_of_scope, header
+from services.gateway.calls import CALL, FIELDS, OBSERVER, Call, Observer, Scope, call_of_scope, header
 from services.gateway.cors import cors
 from services.gateway.errors import ApiError
 from services.gateway.settings import GatewaySettings
@@ -41,14 +41,6 @@ STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 logger = logging.getLogger(__name__)
 
 
-class Observer(Protocol):
-    """Counts answered calls."""
-
-    def began(self) -> None: ...
-
-    def ended(self, method: str, endpoint: str, status: int, seconds: float) -> None: ...
-
-
 class Edge:
     """Wraps the application. No call goes on beyond the time limit, none is read beyond the body limit, and no more than
     `most_in_flight` are answered at once; whatever the application raises, the caller gets a whole answer without its text. A stream of
@@ -72,6 +64,7 @@ class Edge:
         scope[CALL] = call
         fields: dict[str, str] = {}
         scope[FIELDS] = fields
+        scope[OBSERVER] = self._observer
         scope[ANSWER] = answer = _Answer(send, call, self._security, fields)
         answer.on_stream = self._leave
         body = _Body(receive, self._settings.body_limit_bytes)

@@ -18,13 +18,14 @@ from infra.rate_limit.base import Limit, RateLimiter
 from infra.rate_limit.headers import rate_limit_headers
 from infra.rate_limit.keys import address_key, user_key
 from projections.tenants.queries import GetTenant, get_tenant
-from services.gateway.calls import fields_of
+from services.gateway.calls import fields_of, observer_of
 from services.gateway.errors import ApiError
 from services.gateway.kept import Kept
 
 READ = "read"
 WRITE = "write"
 AUTH = "auth"
+CLASSES = (READ, WRITE, AUTH)
 MINUTE = 60
 # How long a call waits for its tenant's setting, before it goes by the one that was known last.
 SETTING_SECONDS = 1.0
@@ -74,22 +75,25 @@ class RateLimits:
 
     async def take_as(self, principal: Principal, request: Request) -> None:
         """Of a caller who has signed in. Raises ApiError, 429."""
-        key = user_key(principal.tenant_id, principal.id, class_of(request.method))
-        await self._take(request, key, await self._tenants.of(principal.tenant_id))
+        route_class = class_of(request.method)
+        key = user_key(principal.tenant_id, principal.id, route_class)
+        await self._take(request, key, await self._tenants.of(principal.tenant_id), route_class)
 
     async def take_as_stranger(self, request: Request, route_class: str = "") -> None:
         """Of a caller who has not, by its address. Raises ApiError, 429."""
-        await self._take(request, address_key(address_of(request), route_class or class_of(request.method)), self._tenants.default)
+        route_class = route_class or class_of(request.method)
+        await self._take(request, address_key(address_of(request), route_class), self._tenants.default, route_class)
 
     async def before_sign_in(self, request: Request) -> None:
         """What a route on which callers sign in puts into its dependencies. Raises ApiError, 429."""
         await self.take_as_stranger(request, AUTH)
 
-    async def _take(self, request: Request, key: str, limit: Limit) -> None:
+    async def _take(self, request: Request, key: str, limit: Limit, route_class: str) -> None:
         decision = await self._limiter.take(key, limit)
         fields = rate_limit_headers(decision)
         fields_of(request.scope).update(fields)
         if not decision.allowed:
+            observer_of(request.scope).limited(route_class)
             raise ApiError("RATE_LIMITED", "Too many calls: try again later.", headers=fields)
 
 

@@ -15,16 +15,18 @@ from pydantic_settings import BaseSettings
 from contracts.topics import commands_topic
 from infra.cache.cached import CacheAside
 from infra.cache.guarded import GuardedCache
+from infra.cache.keys import AGENT, CUSTOMER, LIST, TENANT
 from infra.cache.redis import RedisCache
 from infra.cache.settings import CacheSettings, load_cache_settings
 from infra.commands.kafka import KafkaCommandPublisher
 from infra.dead_letters.tenants import PostgresLettersOfTenants
 from infra.errors import ConfigurationError
 from infra.event_store.heads import LogHeads
+from infra.event_streams.base import Ended
 from infra.event_streams.tail import SharedTail
 from infra.health.cached import SharedHealth
 from infra.identity.accounts_postgres import PostgresAccounts
-from infra.identity.base import TokenVerifier
+from infra.identity.base import Permission, TokenVerifier
 from infra.identity.foreign import Issuers
 from infra.identity.foreign_settings import ForeignIssuerSettings, foreign_issuer
 from infra.identity.passwords import SecretHasher
@@ -50,8 +52,9 @@ from infra.runtime.connected_worker import DRAIN_SHARE, ConnectedWorker
 from infra.runtime.connections import ConnectionLimits
 from infra.runtime.http import HttpServer
 from infra.runtime.http import build_app as health_app
-from infra.runtime.tls import server_context
+from infra.runtime.tls import certificate_expiry, server_context
 from infra.settings import MeshSettings
+from infra.telemetry.bounded import exemplar
 from infra.telemetry.context import bind
 from infra.telemetry.metrics import Metrics
 from infra.telemetry.telemetry import Telemetry
@@ -66,7 +69,7 @@ from services.gateway.app import HEALTH_PATHS, build_app
 from services.gateway.cached_reads import CachedReads
 from services.gateway.calls import TRACEPARENT
 from services.gateway.edge import Application, raw_refusal
-from services.gateway.limits import RateLimits, TenantLimits
+from services.gateway.limits import CLASSES, RateLimits, TenantLimits
 from services.gateway.operators import Operators
 from services.gateway.orders import Orders
 from services.gateway.resources.agents import AgentV1Routes, AgentV2Routes
@@ -81,7 +84,7 @@ from services.gateway.resources.requests import RequestRoutes
 from services.gateway.resources.tasks import TaskRoutes
 from services.gateway.resources.tenants import TenantRoutes
 from services.gateway.settings import GatewaySettings
-from services.gateway.streams import Streams
+from services.gateway.streams import Closed, Streams
 from services.gateway.token_route import TokenRoute
 
 # How long a read waits for a connection while the database is away, before the caller is told.
@@ -118,10 +121,14 @@ logger = logging.getLogger(__name__)
 
 
 class Counted:
-    """Counts calls on the process's metrics."""
+    """Counts calls on the process's metrics. What can be refused is known before it is."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        for permission in Permission:
+            metrics.permissions_refused_total.labels(permission.value)
+        for route_class in CLASSES:
+            metrics.rate_limited_total.labels(route_class)
 
     def began(self) -> None:
         """A call has come in."""
@@ -131,7 +138,15 @@ class Counted:
         """A call was answered; status 0 where its caller went away before."""
         self._metrics.active_requests.dec()
         self._metrics.http_requests_total.labels(method, endpoint, status).inc()
-        self._metrics.http_request_duration_seconds.labels(method, endpoint).observe(seconds)
+        self._metrics.http_request_duration_seconds.labels(method, endpoint).observe(seconds, exemplar())
+
+    def forbidden(self, permission: str) -> None:
+        """A caller who is known lacks a permission."""
+        self._metrics.permissions_refused_total.labels(permission).inc()
+
+    def limited(self, route_class: str) -> None:
+        """A caller has used up what it may call."""
+        self._metrics.rate_limited_total.labels(route_class).inc()
 
 
 class CountedStreams:
@@ -139,6 +154,8 @@ class CountedStreams:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        for reason in (*Ended, *Closed):
+            metrics.event_streams_closed_total.labels(reason)
 
     def opened(self) -> None:
         """A stream has begun."""
@@ -162,6 +179,8 @@ class GatewayWorker(ConnectedWorker):
         super().__init__("gateway", CONTEXTS, settings.model_copy(update=quick), telemetry)
         self._own = own
         self._tls = tls_of(own)
+        if own.tls_certificate_file is not None and (expiry := certificate_expiry(own.tls_certificate_file)) is not None:
+            telemetry.metrics.tls_certificate_expiry_timestamp_seconds.labels(certificate="gateway").set(expiry)
         self._publisher = KafkaCommandPublisher(
             PagePublisher(settings, settings.kafka_bootstrap, "agentmesh-gateway"),
             topic_prefix=settings.topic_prefix,
@@ -217,6 +236,9 @@ class GatewayWorker(ConnectedWorker):
     def _cache_aside(self, settings: CacheSettings) -> CacheAside:
         """Reads through the cache; past it while Redis is away."""
         shared = RedisCache(lambda: self._redis.client, self.settings.topic_prefix + settings.namespace)
+        for kind in (AGENT, CUSTOMER, LIST, TENANT):
+            self.telemetry.metrics.cache_hits_total.labels(kind)
+            self.telemetry.metrics.cache_misses_total.labels(kind)
         self._cache = GuardedCache(shared, self.telemetry.metrics, settings)
         return CacheAside(self._cache, self.telemetry.metrics, settings)
 
@@ -227,6 +249,7 @@ class GatewayWorker(ConnectedWorker):
     async def start(self) -> None:
         """Open the pool of the reads beside the worker's own."""
         await self._reads.open()
+        self.tell_pool("gateway.reads", self._reads.database)
         await super().start()
 
     async def stop(self) -> None:

@@ -22,6 +22,7 @@ from infra.relay_positions.base import Leadership, LostLeadership, RelayPosition
 from infra.resilience.gathering import Gathering
 from infra.resilience.retry import delay_ms
 from infra.telemetry import names
+from infra.telemetry.bounded import exemplar
 from infra.telemetry.telemetry import Telemetry
 from infra.telemetry.tracing import MAX_LINKS
 from services.relay.records import outgoing_records
@@ -67,7 +68,12 @@ class ContextRelay:
             await self._position.release()
 
     async def _run(self, stop: asyncio.Event) -> None:
-        leader = self._telemetry.metrics.relay_leader.labels(context=self.context)
+        metrics = self._telemetry.metrics
+        leader = metrics.relay_leader.labels(context=self.context)
+        # There before the first page, and 0 where this process stands by.
+        leader.set(0)
+        metrics.events_relayed_total.labels(context=self.context)
+        metrics.retries_total.labels(name="relay")
         while not stop.is_set():
             self._attempted()
             try:
@@ -82,7 +88,7 @@ class ContextRelay:
                 logger.warning("%s", error)
             except TransientError as error:
                 self._failures += 1
-                self._telemetry.metrics.retries_total.labels(name="relay").inc()
+                metrics.retries_total.labels(name="relay").inc()
                 logger.warning("relay of %s starts anew from its recorded position: %s", self.context, error)
                 await _wait(stop, delay_ms(self._failures) / 1000)
             finally:
@@ -119,10 +125,11 @@ class ContextRelay:
             ):
                 await self._work_topics.make_for(page)
                 await self._publisher.publish(outgoing_records(self.context, page, self._prefix))
+                trace = exemplar()
             leadership = await self._position.advance(leadership, last)
             self._failures = 0
             relayed.inc(len(page))
-            page_seconds.observe(time.perf_counter() - started)
+            page_seconds.observe(time.perf_counter() - started, trace)
             if (gather_ms := gathering.after(len(page))) and len(page) < self._settings.page_size:
                 await _wait(stop, gather_ms / 1000)
 

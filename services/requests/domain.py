@@ -67,6 +67,7 @@ class Approval(BaseModel):
 
     four_eyes: bool
     approvers: tuple[str, ...]
+    requested_at: AwareDatetime | None = None
     delegated_to: str | None = None
     question_open: bool = False
     remind_at: AwareDatetime | None
@@ -198,6 +199,7 @@ def _approval_requested(_: Request, event: ApprovalRequested) -> Changes:
     approval = Approval(
         four_eyes=event.four_eyes,
         approvers=event.approvers,
+        requested_at=event.requested_at,
         remind_at=event.remind_at,
         escalate_at=event.escalate_at,
         expires_at=event.expires_at,

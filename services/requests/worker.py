@@ -12,6 +12,7 @@ from infra.telemetry.telemetry import Telemetry
 from projections.request_reference.projection import REQUEST_REFERENCE
 from services.requests.domain import evolve
 from services.requests.handlers import DECISIONS
+from services.requests.measures import LABELS, MEASURES
 from services.requests.reference_data import reference_data
 from services.requests.settings import RequestsSettings
 
@@ -25,7 +26,15 @@ def command_worker(settings: MeshSettings, telemetry: Telemetry) -> CommandWorke
     """The part of it that decides."""
     own = RequestsSettings()
     return CommandWorker(
-        AggregateType(name="Request", evolve=evolve, decisions=DECISIONS, creates=frozenset({CreateRequest}), wholly_traced=True),
+        AggregateType(
+            name="Request",
+            evolve=evolve,
+            decisions=DECISIONS,
+            creates=frozenset({CreateRequest}),
+            wholly_traced=True,
+            measures=MEASURES,
+            measured=LABELS,
+        ),
         "requests",
         settings,
         telemetry,

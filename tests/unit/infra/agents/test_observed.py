@@ -15,6 +15,7 @@ from opentelemetry.trace import StatusCode
 
 from contracts.ids import AgentId, TaskId, TenantId
 from contracts.requests.values import Priority
+from contracts.tasks.values import TaskOutcome
 from infra.agents.base import Agent, Task, TaskContext, TaskFailed
 from infra.agents.observed import ObservedAttempt
 from infra.agents.outside import Outside
@@ -123,7 +124,7 @@ async def test_a_run_that_is_called_off_is_timed_and_counts_as_no_outcome(watche
     with pytest.raises(asyncio.CancelledError):
         await run
     assert watched.sample("agent_execution_duration_seconds_count", agent_type="moody") == 1
-    assert watched.sample("agentmesh_tasks_completed_total", agent_id="agent-1", status="FAILURE") is None
+    assert {watched.sample("agentmesh_tasks_completed_total", agent_id="agent-1", status=outcome.value) for outcome in TaskOutcome} == {0}
 
 
 GOOD = {"category": "billing", "priority": 3, "confidence": 0.9, "reason": None}

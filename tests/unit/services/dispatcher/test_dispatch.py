@@ -19,7 +19,7 @@ from contracts.ids import AgentId, TaskId
 from contracts.requests.values import Priority
 from contracts.tasks.events import TaskEvent, TaskStarted, TaskTimedOut
 from contracts.tasks.values import RoutingStrategy
-from services.dispatcher.dispatch import Assignment, Dispatcher
+from services.dispatcher.dispatch import Assignment, Decided, Dispatcher
 from tests.unit.services.dispatcher.fleet import (
     KIND,
     MOMENT,
@@ -196,7 +196,7 @@ def test_an_assignment_that_nobody_answers_is_given_anew_in_its_old_place() -> N
     assert dispatcher.next_due() == 35.0
     assert given_out(dispatcher, now=34.9) == []
     assert given_out(dispatcher, now=35.0) == [("task-1", A, 1)]
-    assert dispatcher.expired_assignments == 1
+    assert dispatcher.take_told().decided[Decided.UNANSWERED] == 1
 
 
 def test_an_answer_after_expiry_is_taken_over() -> None:

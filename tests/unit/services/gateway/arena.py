@@ -326,9 +326,16 @@ class Counts:
 
     ended_calls: list[tuple[str, str, int]] = field(default_factory=list)
     active: int = 0
+    refused: list[str] = field(default_factory=list)
 
     def began(self) -> None:
         self.active += 1
+
+    def forbidden(self, permission: str) -> None:
+        self.refused.append(permission)
+
+    def limited(self, route_class: str) -> None:
+        self.refused.append(route_class)
 
     def ended(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         assert seconds >= 0
