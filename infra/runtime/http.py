@@ -57,7 +57,8 @@ def build_app(
     @get(description="OpenMetrics or Prometheus text, by the Accept header.")
     async def metrics(scope: Scope) -> AsgiResponse:
         encode, content_type = choose_encoder(_header(scope, b"accept"))
-        return AsgiResponse(encode(registry), 200, {"content-type": content_type})
+        # In a thread: with thousands of agents it is a second of work, in which the loop has to go on.
+        return AsgiResponse(await asyncio.to_thread(encode, registry), 200, {"content-type": content_type})
 
     routes = [("/health", full), ("/health/live", live), ("/health/ready", ready), ("/metrics", metrics)]
     return AsgiFastStream(asgi_routes=routes)

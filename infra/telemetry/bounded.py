@@ -118,9 +118,11 @@ class BoundedGauge(Bounded, Gauge):
         sums: dict[tuple[str, ...], float] = defaultdict(float)
         for labels, value in values.items():
             sums[labels if children is None else children.bounded(labels)[0]] += value
-        self.clear()
+        # In this order, so that who reads meanwhile, in a thread, misses nothing that is there before and after.
         for labels, value in sums.items():
             self.labels(*labels).set(value)
+        for shown in [shown for shown in self._metrics if shown not in sums]:
+            self.remove(*shown)
 
 
 class BoundedHistogram(Bounded, Histogram):

@@ -70,6 +70,17 @@ async def test_a_request_is_carried_from_creation_to_its_answer(mesh_settings: M
         rows = await mesh.rows("SELECT category, resolution FROM read_requests.requests")
         assert {row[0] for row in rows} == {"account"}
         assert all(row[1] for row in rows)
+        # And so the operators see it: three tasks a request.
+        await mesh.counts(30, "dispatch_decisions_total", outcome="assigned")
+        await mesh.counts(30, "dispatch_wait_seconds_count")
+        await mesh.counts(10, "events_appended_total", type="RequestCreated")
+        await mesh.counts(30, "events_appended_total", type="TaskCompleted")
+        await mesh.counts(10, "request_duration_seconds_count", status="completed")
+        samples = mesh.telemetry.metrics.registry.get_sample_value
+        assert samples("agentmesh_request_duration_seconds_count", {"status": "failed"}) == 0
+        assert samples("agentmesh_approval_wait_seconds_count", {"decision": "expired"}) == 0
+        assert samples("agentmesh_dead_letters_total", {"topic": "projection:requests"}) == 0
+        await mesh.counts(3, "live_hosts")
 
 
 class Frozen(TriageAgent):

@@ -24,6 +24,7 @@ from infra.errors import ConfigurationError
 from infra.local_stack.ports import free_port
 from infra.runtime.connections import ConnectionLimits
 from infra.runtime.http import HttpServer
+from infra.runtime.tls import certificate_expiry
 from services.gateway.edge import raw_refusal
 from services.gateway.settings import GatewaySettings
 from services.gateway.worker import tls_of
@@ -108,6 +109,10 @@ async def test_with_a_certificate_the_api_is_spoken_to_by_tls_of_1_2_or_newer(tm
     certificate, key = make_files(tmp_path)
     own = GatewaySettings(tls_certificate_file=certificate, tls_key_file=key, port=8443)
     assert own.url == "https://127.0.0.1:8443"
+    expiry = certificate_expiry(certificate)
+    assert expiry is not None
+    assert abs(expiry - (datetime.now(UTC) + timedelta(hours=1)).timestamp()) < 60
+    assert certificate_expiry(key) is None, "no certificate is no reason to fail"
     trusting = ssl.create_default_context(cafile=str(certificate))
     async with served(tls_of(own)) as port:
         async with httpx2.AsyncClient(verify=trusting, base_url=f"https://127.0.0.1:{port}") as client:

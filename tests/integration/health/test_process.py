@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from infra.errors import EXIT_CONFIGURATION, ConfigurationError
 from infra.runtime.process import _configuration_error, _loop_factory, _stacks, run_process
@@ -99,6 +100,9 @@ def test_a_signal_drains_every_worker_and_exits_with_0(toys: Any, number: signal
     assert content.keys() == {"name", "pid", "port", "started_at"}
     assert (content["name"], content["pid"]) == ("toy+other", toy.process.pid)
     assert ask(port, "/health/live") == 200
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+        found = {sample.name: sample for family in text_string_to_metric_families(response.read().decode()) for sample in family.samples}
+    assert abs(found["agentmesh_worker_attempt_timestamp_seconds"].value - time.time()) < 10
     toy.process.send_signal(number)
     assert wait_until(lambda: ask(port, "/health/ready") == 503), "not ready at once, while it still drains"
     assert ask(port, "/health/live") == 200

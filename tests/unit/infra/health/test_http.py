@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
 from infra.errors import ConfigurationError
 from infra.health.base import ComponentHealth, HealthStatus, SystemHealth
 from infra.runtime.http import HttpServer, build_app
+from infra.telemetry.bounded import exemplar
 from infra.telemetry.metrics import Metrics
+from infra.telemetry.tracing import Tracing
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -99,6 +102,18 @@ async def test_metrics_as_openmetrics_end_with_eof_and_parse(served: Served) -> 
     assert body.endswith("# EOF\n")
     families = {family.name: family for family in parse_openmetrics(body)}
     assert families["agentmesh_retries"].samples[0].value == 1
+
+
+async def test_openmetrics_show_the_trace_of_a_sampled_observation_and_metrics_ask_no_server(served: Served) -> None:
+    tracing = Tracing.to_exporter(InMemorySpanExporter())
+    with tracing.batch_span("process", "t") as span:
+        served.metrics.handle_duration_seconds.labels("agentmesh.requests").observe(0.02, exemplar())
+    tracing.shutdown(1)
+    _, _, body = await served.get("/metrics", OPENMETRICS)
+    families = {family.name: family for family in parse_openmetrics(body)}
+    traces = [sample.exemplar.labels for sample in families["agentmesh_handle_duration_seconds"].samples if sample.exemplar]
+    assert traces == [{"trace_id": f"{span.get_span_context().trace_id:032x}"}]
+    assert served.asked == 0
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/plain", "text/plain; version=0.0.4", "application/json"])

@@ -8,6 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from infra.health.base import ComponentHealth, HealthCheck, HealthStatus, SystemHealth, check_all
+from infra.health.cached import SharedHealth, shown_by
+from infra.telemetry.metrics import Metrics
 
 HEALTHY, DEGRADED, UNHEALTHY = HealthStatus.HEALTHY, HealthStatus.DEGRADED, HealthStatus.UNHEALTHY
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -124,3 +126,18 @@ def test_the_bodies_are_frozen() -> None:
 
 def test_the_test_double_is_a_check() -> None:
     assert isinstance(Fixed("a"), HealthCheck)
+
+
+async def test_what_a_look_finds_is_shown_by_component_and_of_two_of_one_name_the_worst() -> None:
+    metrics = Metrics()
+    checks = [Fixed("database", HEALTHY), Fixed("database", DEGRADED), Fixed("message_broker", UNHEALTHY)]
+    shared = SharedHealth(lambda: checks, shown_by(metrics.component_health))
+    value = metrics.registry.get_sample_value
+    assert value("agentmesh_component_health", {"component": "database"}) is None, "nobody has looked yet"
+    await shared()
+    assert value("agentmesh_component_health", {"component": "database"}) == 1
+    assert value("agentmesh_component_health", {"component": "message_broker"}) == 2
+    checks[:] = [Fixed("database", HEALTHY)]
+    await shared()
+    assert value("agentmesh_component_health", {"component": "database"}) == 0
+    assert value("agentmesh_component_health", {"component": "message_broker"}) is None

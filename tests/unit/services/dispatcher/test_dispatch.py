@@ -19,7 +19,7 @@ from contracts.ids import AgentId, TaskId
 from contracts.requests.values import Priority
 from contracts.tasks.events import TaskEvent, TaskStarted, TaskTimedOut
 from contracts.tasks.values import RoutingStrategy
-from services.dispatcher.dispatch import Assignment, Decided, Dispatcher
+from services.dispatcher.dispatch import Assignment, Decided, Dispatcher, Told
 from tests.unit.services.dispatcher.fleet import (
     KIND,
     MOMENT,
@@ -391,3 +391,25 @@ def test_a_paused_task_takes_no_slot_and_is_given_again_when_it_is_queued_again(
     dispatcher.apply_task(reassigned("t-1", A), 4, 2.0)
     assert given_out(dispatcher, 3.0) == [("t-1", A, 2)]
     assert not dispatcher.apply_task(paused("t-1", A), 3, 4.0), "a late fact pauses nothing"
+
+
+def test_what_becomes_of_choices_is_told_once_with_how_long_tasks_waited() -> None:
+    dispatcher = dispatcher_with((A, 3))
+    for task_id in ("task-1", "task-2"):
+        dispatcher.apply_task(queued(task_id), 1, 100.0)
+    first, second = dispatcher.dispatch(104.0, 10)
+    dispatcher.apply_task(assigned("task-1", A), 2, 106.5)
+    dispatcher.refuse(second, 107.0)
+    told = dispatcher.take_told()
+    assert (first.task_id, told.waited) == ("task-1", [6.5])
+    assert dict(told.decided) == {Decided.ASSIGNED: 1, Decided.REFUSED: 1}
+    dispatcher.apply_agent(AgentTerminated(**T, reason="gone", terminated_at=MOMENT), 2)
+    assert len(dispatcher.take_stranded()) == 1
+    assert dict(dispatcher.take_told().decided) == {Decided.TAKEN_BACK: 1}
+    assert dispatcher.take_told() == Told()
+
+
+def test_a_task_that_was_assigned_before_it_was_known_waited_for_nobody_knows_how_long() -> None:
+    dispatcher = dispatcher_with((A, 1))
+    dispatcher.apply_task(assigned("task-1", A), 2, 50.0)
+    assert dispatcher.take_told().waited == []

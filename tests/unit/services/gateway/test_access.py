@@ -91,6 +91,7 @@ async def test_a_role_without_the_permission_reads_and_publishes_nothing(role: s
     path = path.format(**ids, context="requests", position=1, name="requests", order_id="6f0d1a52-3c3b-4b9e-9d51-7e8f9a0b1c2d")
     answer = await arena.call(method, path, role=role, json={} if method != "GET" else None)
     assert (answer.status_code, answer.json()["error"]["details"]) == (403, {"required_permission": permission})
+    assert arena.counts.refused == [permission]
     assert not arena.published.commands
     assert not arena.reads.asked
 

@@ -27,6 +27,7 @@ async def test_the_call_above_the_limit_is_429_and_says_when_to_come_again() -> 
     refused = await arena.call("GET", LIST)
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     assert refused.headers["ratelimit"] == '"tenant";r=0;t=1'
+    assert arena.counts.refused == ["read"]
     assert refused.json()["error"] == {
         "error_type": "RateLimited",
         "message": "Too many calls: try again later.",
