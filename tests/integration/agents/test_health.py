@@ -120,7 +120,7 @@ async def test_of_two_dispatchers_the_second_takes_over_when_the_first_is_killed
             return sum([("TaskAssigned" in await names(mesh, "tasks", task_id)) for task_id in tasks]) == 9
 
         await wait_for(nine_assigned, 30, "every slot taken")
-        assert standby._shown == set()
+        assert not [each for family in mesh.telemetry.metrics.active_agents.collect() for each in family.samples], "it stands by"
         leader.kill()
         await register(mesh, "agent-2")
         for task_id in tasks:
