@@ -21,6 +21,7 @@ RUN_BUCKETS = (*LATENCY_BUCKETS, 30.0, 60.0, 120.0, 300.0)
 REQUEST_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0, 604_800.0)
 APPROVAL_BUCKETS = (1.0, 10.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 28_800.0, 86_400.0, 259_200.0, 604_800.0)
 DISPATCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
 M = TypeVar("M", bound=Bounded)
@@ -191,7 +192,9 @@ class Metrics:
             names.TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, "When a certificate that this process serves with expires.", "certificate"
         )
         self.spans_dropped_total = self._counter(names.SPANS_DROPPED_TOTAL, "Recorded spans that never reached the collector.")
-        self.log_lines_total = self._counter(names.LOG_LINES_TOTAL, "Lines written to the log, by level.", "level")
+        self.log_lines_total = self._counter(names.LOG_LINES_TOTAL, "Lines logged, by level; those that sampling left out too.", "level")
+        for level in LOG_LEVELS:
+            self.log_lines_total.labels(level)
 
     def _define_monitor_metrics(self) -> None:
         self.monitor_leader = self._gauge(names.MONITOR_LEADER, "1 while this process watches the mesh, 0 in stand-by.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
@@ -130,6 +131,13 @@ class Counted:
         for route_class in CLASSES:
             metrics.rate_limited_total.labels(route_class)
 
+    def know(self, routes: Iterable[APIRoute]) -> None:
+        """What is answered well, and what fails, begins at 0 on each route: a rate of failures is then 0 and not unknown."""
+        for route in routes:
+            for method in route.methods:
+                for status in (route.status_code or 200, 500):
+                    self._metrics.http_requests_total.labels(method, route.path, status)
+
     def began(self) -> None:
         """A call has come in."""
         self._metrics.active_requests.inc()
@@ -216,7 +224,9 @@ class GatewayWorker(ConnectedWorker):
             EventRoutes(self._access, streams).router(),
             RequestStreamRoutes(self._access, streams, RequestRoutes(parts), self._heard).router(),
         ]
-        self._app = traced(build_app(routers, own, Counted(telemetry.metrics), bind, telemetry.version, health), telemetry)
+        counted = Counted(telemetry.metrics)
+        counted.know(route for router in routers for route in router.routes if isinstance(route, APIRoute))
+        self._app = traced(build_app(routers, own, counted, bind, telemetry.version, health), telemetry)
         self._server: HttpServer | None = None
 
     def _remembered(self, own: TokenVerifier) -> RememberedTokens:
