@@ -134,7 +134,7 @@ class Counted:
     def know(self, routes: Iterable[APIRoute]) -> None:
         """What is answered well, and what fails, begins at 0 on each route: a rate of failures is then 0 and not unknown."""
         for route in routes:
-            for method in route.methods:
+            for method in sorted(route.methods or ()):
                 for status in (route.status_code or 200, 500):
                     self._metrics.http_requests_total.labels(method, route.path, status)
 
