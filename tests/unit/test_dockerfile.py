@@ -4,6 +4,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "infra" / "docker"
 DOCKERFILE = FOLDER / "Dockerfile"
+SOURCES = ("contracts", "infra", "projections", "services")
 TEXT = DOCKERFILE.read_text(encoding="utf-8")
 INSTALL = ".venv/bin/python -m pip install --require-hashes --only-binary :all: -r infra/docker/requirements-lint.lock"
 COMPILERS = re.compile(r"\b(gcc|g\+\+|build-essential|clang|make|apt-get|apk)\b")
@@ -90,6 +94,29 @@ def test_the_build_sees_every_file_that_the_image_is_made_of_and_no_other() -> N
     assert {name.split("/")[0] for name in copied} == {line[1:] for line in ignored if line.startswith("!")}
     assert all((ROOT / name).exists() for name in copied)
     assert {"**/__pycache__", "**/.agentmesh"} <= set(ignored)
+
+
+DEPLOYMENT = ("docker", "grafana", "prometheus", "alertmanager", "kubernetes", "terraform")
+"""Folders of infra/ that others read: no worker does."""
+
+
+def unpacked(tracked: Iterable[str]) -> list[str]:
+    """Files beside the code that the wheel leaves out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    patterns = ["*.py", *project["package-data"]["*"]]
+    read = [
+        path for path in tracked if path.split("/")[0] in SOURCES and not path.startswith(tuple(f"infra/{each}/" for each in DEPLOYMENT))
+    ]
+    return [path for path in read if not any(fnmatch(path.rpartition("/")[2], pattern) for pattern in patterns)]
+
+
+def test_every_file_that_a_worker_reads_beside_its_code_is_in_the_wheel() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len([path for path in tracked if path.endswith(".sql")]) > 50
+    assert unpacked(tracked) == []
+    assert unpacked(["services/gateway/console/page.jinja", "infra/grafana/x.svg", "tests/x.bin"]) == [
+        "services/gateway/console/page.jinja"
+    ]
 
 
 def test_what_builds_the_wheel_is_locked_as_elsewhere() -> None:

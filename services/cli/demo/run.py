@@ -87,6 +87,7 @@ def _print_next(settings: MeshSettings) -> None:
     tell("\nTry next:")
     for command in (
         "ps",
+        "top",
         "requests list --tenant acme",
         "approvals list --tenant acme",
         "tasks list --tenant acme",
