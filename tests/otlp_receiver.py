@@ -121,6 +121,11 @@ def _inflated(body: bytes, encoding: str) -> bytes:
     return gzip.decompress(body) if encoding == "gzip" else body
 
 
+def count_of(body: bytes) -> int:
+    """How many spans an export has."""
+    return sum(len(scope.spans) for found in ExportTraceServiceRequest.FromString(body).resource_spans for scope in found.scope_spans)
+
+
 def decoded(body: bytes) -> Iterator[ReceivedSpan]:
     """The spans of one export."""
     for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans:

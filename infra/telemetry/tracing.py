@@ -231,9 +231,11 @@ class MessageSpans:
         incoming = message.traceparent
         if self._tracer is None:
             return incoming
-        known = self._made.get(message.message_id)
+        known = self._made.get(message.message_id) if self._made else None
         if known is not None:
             return child_traceparent(known)
+        if incoming is None and first is None:  # most commands of publishers that do not trace
+            return self._start(message, None, None) if self._roots.takes_one() else unsampled_traceparent()
         # The trace ids stand at the same place in both texts.
         other = None if first is None or (incoming is not None and first[3:35] == incoming[3:35]) else parse_traceparent(first)
         if goes_on and other is not None and parse_traceparent(incoming) is None:

@@ -28,6 +28,7 @@ QUICK_SECONDS, FULL_SECONDS = 6.0, 20.0
 QUICK_WORKFLOW_ROUNDS, FULL_WORKFLOW_ROUNDS = 3, 5
 QUICK_GATEWAY_SECONDS, FULL_GATEWAY_SECONDS = 6.0, 20.0
 GATEWAY_RATES, GATEWAY_WAITING_RATES = (50, 100, 200, 300, 400, 600), (10, 25, 50)
+QUICK_TELEMETRY_ROUNDS, FULL_TELEMETRY_ROUNDS = 4, 8
 CONTENDERS = ("product", "celery", "dbos")
 MILLION = 1_000_000
 ALL_STAGES = {**STAGES, **AGENT_STAGES}
@@ -119,6 +120,15 @@ class Bench:
         found = gateway_load(self._servers, say, list(GATEWAY_RATES), list(GATEWAY_WAITING_RATES), seconds)
         self.results |= {"gateway": found, "gateway_p95": show_gateway(found)}
 
+    def telemetry(self) -> None:
+        """The product without telemetry, with metrics, and with traces of 1 % and of all."""
+        from tests.benchmarks.telemetry import show_telemetry, telemetry_rounds
+
+        count = self._chosen.commands or (FULL_COMMANDS if self._full else QUICK_COMMANDS)
+        rounds = self._chosen.rounds or (FULL_TELEMETRY_ROUNDS if self._full else QUICK_TELEMETRY_ROUNDS)
+        found = telemetry_rounds(self._servers, say, rounds, count)
+        self.results |= {"telemetry": found, "telemetry_ratios": show_telemetry(found)}
+
     def work(self, name: str) -> Callable[[], None]:
         """The benchmark of this name."""
         if name in ALL_STAGES:
@@ -129,10 +139,11 @@ class Bench:
             "million": self.million,
             "workflow": self.workflow,
             "gateway": self.gateway,
+            "telemetry": self.telemetry,
         }[name]
 
 
-NAMES = ("throughput", "latency", *ALL_STAGES, "workflow", "gateway")
+NAMES = ("throughput", "latency", *ALL_STAGES, "workflow", "gateway", "telemetry")
 
 
 def chosen_names(chosen: argparse.Namespace) -> tuple[str, ...]:

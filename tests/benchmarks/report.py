@@ -16,7 +16,7 @@ from tests.benchmarks.stages import Stage
 from tests.benchmarks.throughput import Round
 
 QUIET = 0.1
-SERVERS = ("postgres", "kafka", "publisher", "others", "stolen")
+SERVERS = ("postgres", "kafka", "publisher", "collector", "others", "stolen")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.benchmarks.arena import Arena, Servers
@@ -66,9 +67,12 @@ def warm_up(pipeline: Pipeline, load: Child) -> None:
     pipeline.arena.children.stop(load)
 
 
-def throughput_round(servers: Servers, kind: str, count: int, **environment: str) -> Round:
-    """A fresh arena, a warm pipeline, one burst; checks that every command is there exactly once."""
+def throughput_round(servers: Servers, kind: str, count: int, beside: Mapping[str, int] | None = None, **environment: str) -> Round:
+    """A fresh arena, a warm pipeline, one burst; checks that every command is there exactly once. `beside` are processes, by name and pid,
+    whose CPU time is told apart."""
     with Arena(servers, kind.replace("+", "-"), **environment) as arena, running(kind, arena) as pipeline:
+        for name, pid in (beside or {}).items():
+            arena.meter.watch(name, pid)
         warm = publisher(arena, "burst", count=min(WARM_UP, count), seed=WARM_UP_SEED)
         done = burst(pipeline, count, BURST_SEED, warm)
         rows = pipeline.count(pipeline.visible)
