@@ -99,7 +99,11 @@ class Metrics:
             names.CONSUMER_LAG_MESSAGES, "Records of an assigned partition not yet read.", "group", "topic", "partition"
         )
         self.consumer_lag_seconds = self._gauge(
-            names.CONSUMER_LAG_SECONDS, "Age of the oldest record of a partition not yet handled.", "group", "topic", "partition"
+            names.CONSUMER_LAG_SECONDS,
+            "Seconds since the last handled record of a partition was written, while more wait; `lag_seconds` tells the age of the oldest.",
+            "group",
+            "topic",
+            "partition",
         )
         self.rebalances_total = self._counter(names.REBALANCES_TOTAL, "Times that a group's partitions were given out anew.", "group")
         self.effects_total = self._counter(
@@ -218,7 +222,9 @@ class Metrics:
         self.oldest_waiting_seconds = self._gauge(
             names.OLDEST_WAITING_SECONDS, "Age of the oldest of what is open, by kind; 0 when nothing is.", "kind"
         )
-        self.approvals_pending = self._gauge(names.APPROVALS_PENDING, "Approvals that wait for a person's decision.")
+        self.approvals_pending = self._gauge(
+            names.APPROVALS_PENDING, "Approvals that wait for a person's decision; told by the leading monitor."
+        )
         self.parked_keys = self._gauge(names.PARKED_KEYS, "Aggregates that stand still behind a parked record, by context.", "context")
         self.parked_records = self._gauge(names.PARKED_RECORDS, "Records that are parked, by context.", "context")
         self.oldest_parked_seconds = self._gauge(
