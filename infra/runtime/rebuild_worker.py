@@ -31,7 +31,8 @@ NAME = "projections.rebuilds"
 LEADER = "rebuilds"
 # An order whose worker ended so often without finishing it is the likely cause.
 MOST_ATTEMPTS = 5
-MOST_CONNECTIONS = 4
+# It reads, writes and holds its locks on one each; orders and health checks need some too.
+MOST_CONNECTIONS = 6
 
 
 class RebuildWorker(ConnectedWorker):
