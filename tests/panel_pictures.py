@@ -224,7 +224,9 @@ class Picture:
             self.text(x + 25, line, name if len(name) <= room else name[: room - 1] + "…", 6.8, "#b6b7c4")
             finite = [value for _, value in points if math.isfinite(value)]
             if finite:
-                self.text(x + width - 82, line, shown_as(finite[-1], unit, decimals), 6.8, "#b6b7c4", ha="right")
+                self.text(
+                    x + width - (96 if unit == "reqps" else 82), line, shown_as(finite[-1], unit, decimals), 6.8, "#b6b7c4", ha="right"
+                )
                 self.text(x + width - 10, line, f"max {shown_as(max(finite), unit, decimals)}", 6.8, FAINT, ha="right")
         if len(lines) > LEGEND_LINES:
             self.text(x + 25, y + LEGEND_LINES * 13 + 5, f"and {len(lines) - LEGEND_LINES} more", 6.8, FAINT)
@@ -264,7 +266,7 @@ class Picture:
         step = (width - 20) / (sum(sizes) or 1)
         place = x + 10
         for index, column in enumerate(columns):
-            most = max(3, int(sizes[index] * step / 4.6))
+            most = max(3, int(sizes[index] * step / 5.6))
             self.text(place, y + 36, _cut(column, most), 6.8, "#6e9fff")
             for line, row in enumerate(texts):
                 self.text(place, y + 58 + line * 22, _cut(row[index], most), 6.8)
@@ -307,7 +309,9 @@ def main(results: Path, folder: Path, say: Callable[[str], None] = print) -> Non
         path = folder / f"dashboard-{board}.png"
         drawn = io.BytesIO()
         picture.figure.savefig(drawn, format="png", facecolor=CANVAS)
-        Image.open(drawn).convert("RGB").quantize(COLOURS_OF_PNG, dither=Image.Dither.NONE).save(path, optimize=True)
+        Image.open(drawn).convert("RGB").quantize(COLOURS_OF_PNG, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            path, optimize=True
+        )
         say(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 
 

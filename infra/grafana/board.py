@@ -19,6 +19,7 @@ TAG = "agentmesh"
 REFRESH = "30s"
 SCHEMA_VERSION = 39
 Variable = Callable[[], dashboard.VariableModel]
+RUNBOOKS = "docs/runbooks"
 TENANTS = "SELECT DISTINCT tenant_id FROM read_analytics.requests ORDER BY 1"
 RESTARTS = 'time() - max by (worker) (process_start_time_seconds{job="agentmesh"}) < 60'
 REBALANCES = "sum by (group) (increase(agentmesh_rebalances_total[2m])) > 0"
@@ -53,14 +54,15 @@ class Board:
     variables: Sequence[Variable] = ()
     uses_sql: bool = False
 
-    def document(self) -> dict[str, Any]:
-        """The dashboard as Grafana stores it, without an id: Grafana gives one."""
+    def document(self, runbooks_url: str = RUNBOOKS) -> dict[str, Any]:
+        """The dashboard as Grafana stores it, without an id: Grafana gives one. Links to runbooks begin with `runbooks_url`."""
         made = build.Dashboard(self.title).uid(self.uid).description(self.description).tags([TAG]).readonly()
         made.timezone("browser").tooltip(dashboard.DashboardCursorSync.CROSSHAIR).time("now-1h", "now").refresh(REFRESH)
         made.timepicker(build.TimePicker().refresh_intervals(["10s", "30s", "1m", "5m", "15m", "1h"]))
         made.link(_others())
         for variable in (datasource, *((postgres,) if self.uses_sql else ()), *self.variables):
             made.with_variable(_Built(variable()))
+        made.with_variable(_Built(runbooks(runbooks_url)))
         made.annotation(_annotation("Restarts", RESTARTS, "orange"))
         made.annotation(_annotation("Rebalances", REBALANCES, "purple"))
         number = 0
@@ -73,9 +75,9 @@ class Board:
                 made.with_panel(panel)
         return _today(json.loads(json.dumps(made.build(), cls=JSONEncoder)))
 
-    def text(self) -> str:
+    def text(self, runbooks_url: str = RUNBOOKS) -> str:
         """The file's text."""
-        return json.dumps(self.document(), indent=2, sort_keys=True) + "\n"
+        return json.dumps(self.document(runbooks_url), indent=2, sort_keys=True) + "\n"
 
 
 def datasource() -> dashboard.VariableModel:
@@ -86,6 +88,12 @@ def datasource() -> dashboard.VariableModel:
 def postgres() -> dashboard.VariableModel:
     """Which Postgres is asked, as the observer."""
     return _source("postgres", "Postgres", POSTGRES_TYPE)
+
+
+def runbooks(url: str) -> dashboard.VariableModel:
+    """Where people read the runbooks; nobody chooses it."""
+    hidden = dashboard.VariableHide.HIDE_VARIABLE
+    return dashboard.VariableModel(type_val=dashboard.VariableType.CONSTANT, name="runbooks", query=url, hide=hidden)
 
 
 def worker() -> dashboard.VariableModel:

@@ -22,7 +22,6 @@ Colour = Literal["green", "yellow", "orange", "red", "blue", "text"]
 Steps = Sequence[tuple[float | None, Colour]]
 """From which value on which colour; the first has no value."""
 PLAIN: Steps = ((None, "blue"),)
-RUNBOOKS = "https://github.com/agentmesh/agentmesh/blob/main/docs/runbooks"
 Names = Mapping[float, tuple[str, Colour]]
 """What single values are called and how they are coloured."""
 
@@ -148,16 +147,16 @@ def _described(panel: P, title: str, description: str, span: int, height: int, r
     panel.height(height)
     links: list[Builder[dashboard.DashboardLink]] = []
     if runbook is not None:
-        links.append(_link("Runbook", f"{RUNBOOKS}/{runbook}.md", "doc"))
+        links.append(_link("Runbook", f"${{runbooks}}/{runbook}.md", "doc", f"docs/runbooks/{runbook}.md"))
     if more is not None:
-        links.append(_link("More", f"/d/{more}", "dashboard"))
+        links.append(_link("More", f"/d/{more}", "dashboard", "The dashboard that tells more"))
     if links:
         panel.links(links)
     return panel
 
 
-def _link(title: str, url: str, icon: str) -> build.DashboardLink:
-    link = build.DashboardLink(title).type(dashboard.DashboardLinkType.LINK).url(url).icon(icon).tooltip(title).tags([])
+def _link(title: str, url: str, icon: str, tooltip: str) -> build.DashboardLink:
+    link = build.DashboardLink(title).type(dashboard.DashboardLinkType.LINK).url(url).icon(icon).tooltip(tooltip).tags([])
     here = url.startswith("/")
     return link.target_blank(not here).keep_time(here).include_vars(here).as_dropdown(False)
 

@@ -89,6 +89,11 @@ def or_zero(expr: str) -> str:
     return f"{expr} or vector(0)"
 
 
+def or_none(expr: str, label: str) -> str:
+    """The same, and a line at 0 called `none`: where nothing happened the picture says so, instead of having no data."""
+    return f'{expr} or label_replace(vector(0), "{label}", "none", "", "")'
+
+
 def ratio(part: str, whole: str) -> str:
     """A share: 0 where nothing of the part was counted yet."""
     return f"({or_zero(part)}) / {whole}"

@@ -45,7 +45,8 @@ class Member:
 class Fleet:
     """Use as `async with Fleet(...) as fleet`; whatever still runs is killed at the end."""
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], folder: Path, launcher: str = "tests.chaos.launch") -> None:
+        self._launcher = launcher
         self._environment = dict(environment)
         self._folder = folder
         self._members: dict[str, Member] = {}
@@ -88,7 +89,7 @@ class Fleet:
         with member.log.open("ab") as log:
             log.write(f"--- start {member.starts} at {time.strftime('%X')}\n".encode())
             member.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.launch", *member.arguments],
+                [sys.executable, "-m", self._launcher, *member.arguments],
                 cwd=REPOSITORY,
                 env=environment,
                 stdin=subprocess.PIPE,

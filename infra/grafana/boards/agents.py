@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from infra.grafana.board import Board, Row, tenant
 from infra.grafana.panels import Panels, above, below, rows, series, stat
-from infra.grafana.queries import Query, counted, or_zero, quantile, quantiles, rate, ratio, statement
+from infra.grafana.queries import Query, counted, or_none, or_zero, quantile, quantiles, rate, ratio, statement
 
 RUNS = "agent_execution_duration_seconds"
 TASKS = "agentmesh_tasks_completed_total"
@@ -32,6 +32,7 @@ def _agents_well() -> Panels:
             "Agent hosts whose heartbeat the leading dispatcher hears. 0: nothing is worked on, all tasks wait.",
             "max(agentmesh_live_hosts)",
             below(1, 2),
+            runbook="tasks-wait-without-agents",
         ),
         stat(
             "Agents available",
@@ -39,6 +40,7 @@ def _agents_well() -> Panels:
             "Agents that may be given tasks. 0: tasks wait until an agent registers, resumes or recovers.",
             'sum(agentmesh_active_agents{status="available"})',
             below(1, 1),
+            runbook="tasks-wait-without-agents",
         ),
         stat(
             "Agents unhealthy",
@@ -46,11 +48,12 @@ def _agents_well() -> Panels:
             "Agents of a kind without a live host, or whose leases expired three times. Above 0: look at their hosts' logs.",
             or_zero('sum(agentmesh_active_agents{status="unhealthy"})'),
             above(1),
+            runbook="agents-unhealthy",
         ),
         stat(
-            "Tasks waiting or running",
+            "Tasks waiting",
             "none",
-            "Tasks that are not finished. It must not only grow.",
+            "Tasks that nobody has started. It may be large; it must not only grow.",
             'max(agentmesh_waiting{kind="task"})',
         ),
     ]
@@ -61,9 +64,10 @@ def _tasks_well() -> Panels:
         stat(
             "Oldest task",
             "s",
-            "How long the oldest unfinished task has been there. Beyond a few minutes no agent takes it, or its run hangs.",
+            "How long the oldest task that nobody has started has waited. Beyond a few minutes no agent takes it.",
             'max(agentmesh_oldest_waiting_seconds{kind="task"})',
             above(120, 600),
+            runbook="tasks-wait-too-long",
         ),
         stat(
             "Wait for an agent, p95",
@@ -122,6 +126,7 @@ def _dispatch() -> Panels:
             "Hosts that the dispatcher hears. A step down is a host that ended or was cut off.",
             [Query("max(agentmesh_live_hosts)", "hosts")],
             whole=True,
+            runbook="tasks-wait-without-agents",
         ),
         series(
             "Steps of tasks",
@@ -134,7 +139,12 @@ def _dispatch() -> Panels:
             "Agents found unhealthy",
             "cpm",
             "Found a minute, by reason. no_live_host: no process of the kind answers. leases_expired: it answers but loses its runs.",
-            [Query(f"60 * ({or_zero(rate('agentmesh_health_check_failures_total', 'failure_reason'))})", "{{failure_reason}}")],
+            [
+                Query(
+                    or_none(f"60 * {rate('agentmesh_health_check_failures_total', 'failure_reason')}", "failure_reason"),
+                    "{{failure_reason}}",
+                )
+            ],
         ),
     ]
 
@@ -160,6 +170,7 @@ def _runs() -> Panels:
             "cps",
             "Runs without success by kind and error. ModelUnavailable: the model does not answer. InvalidInput and the like are defects.",
             [Query(rate("agent_execution_errors_total", "agent_type, error_type"), "{{agent_type}} · {{error_type}}")],
+            runbook="agent-errors-burst",
         ),
         series(
             "Tasks by type, p95",

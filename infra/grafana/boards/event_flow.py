@@ -38,6 +38,7 @@ def _lag_well() -> Panels:
             "The oldest record that somebody has not handled. Seconds are normal under load; minutes mean that it stands still.",
             "max(agentmesh_lag_seconds)",
             above(30, 120),
+            runbook="consumer-lag-growing",
         ),
         stat(
             "Messages behind",
@@ -52,6 +53,7 @@ def _lag_well() -> Panels:
             "Events that are recorded and not yet on Kafka. They are safe; while it grows, no relay publishes or Kafka is away.",
             'sum(agentmesh_lag_messages{kind="relay"})',
             above(5_000, 50_000),
+            runbook="relay-lag-growing",
         ),
         stat(
             "Relay leaders",
@@ -59,6 +61,7 @@ def _lag_well() -> Panels:
             "Contexts that some relay publishes. Below five, the events of a context reach nobody.",
             "sum(agentmesh_relay_leader)",
             below(1, len(CONTEXTS)),
+            runbook="relay-without-leader",
         ),
     ]
 
@@ -72,6 +75,7 @@ def _letters_well() -> Panels:
             quantile(0.99, APPEND, window="$__range"),
             above(0.1, 0.5),
             spark=False,
+            runbook="event-append-slow",
         ),
         stat(
             "Parked keys",
@@ -79,6 +83,7 @@ def _letters_well() -> Panels:
             "Aggregates that stand still behind a dead letter. Above 0: requeue or discard; all other keys flow on.",
             "sum(agentmesh_parked_keys)",
             above(1),
+            runbook="keys-parked",
         ),
         stat(
             "Oldest parked",
@@ -86,6 +91,7 @@ def _letters_well() -> Panels:
             "How long the oldest dead letter has waited for a person. Hours mean that somebody's request stands still unseen.",
             or_zero("max(agentmesh_oldest_parked_seconds)"),
             above(900, 3_600),
+            runbook="parked-too-long",
         ),
         stat(
             "Rebalances",
@@ -121,6 +127,7 @@ def _commands() -> Panels:
             "The transaction that records a batch. Rising with steady load: the disk or the pool of the database is the limit.",
             quantiles(APPEND, exemplar=True),
             steps=above(0.1, 0.5),
+            runbook="event-append-slow",
         ),
         series(
             "Time of a batch, p95",
@@ -143,6 +150,7 @@ def _commands() -> Panels:
                 Query(rate("agentmesh_duplicates_absorbed_total", "payload"), "duplicate, payload {{payload}}"),
                 Query(rate("agentmesh_event_append_conflicts_total"), "conflict"),
             ],
+            runbook="append-conflicts",
         ),
     ]
 
@@ -168,6 +176,7 @@ def _events() -> Panels:
             "Log positions that Kafka does not have yet, by context, as the leading relay sees it.",
             [Query("max by (context) (agentmesh_outbox_pending)", "{{context}}")],
             whole=True,
+            runbook="relay-lag-growing",
         ),
         series(
             "Projected by read model",
@@ -201,6 +210,7 @@ def _lag() -> Panels:
             "Age of the oldest record that a group has not committed, told by the monitor: a dead worker is seen too.",
             [Query('max by (name) (agentmesh_lag_seconds{kind="consumer_group"})', names)],
             steps=above(30, 120),
+            runbook="consumer-lag-growing",
         ),
         series(
             "Relays and process managers",
@@ -208,6 +218,7 @@ def _lag() -> Panels:
             "Age of the oldest event that is not yet published, or not yet answered by its process manager.",
             [Query('max by (kind, name) (agentmesh_lag_seconds{kind=~"relay|process_manager"})', "{{kind}} · {{name}}")],
             steps=above(30, 120),
+            runbook="process-manager-lag-growing",
         ),
         series(
             "Read models",
@@ -215,12 +226,13 @@ def _lag() -> Panels:
             "How old what each read model shows may be. People see this lag; the gateway's min_position waits for it.",
             [Query('max by (name) (agentmesh_lag_seconds{kind="projection"})', names)],
             steps=above(30, 120),
+            runbook="projection-lag-growing",
         ),
         series(
             "Messages behind",
             "none",
             "The same in messages. Many messages and few seconds is a burst; few messages and many seconds is a worker that stands still.",
-            [Query("max by (kind, name) (agentmesh_lag_messages) > 0 or max by (kind) (agentmesh_lag_messages)", "{{kind}} {{name}}")],
+            [Query("topk(10, max by (kind, name) (agentmesh_lag_messages))", "{{kind}} · {{name}}")],
             whole=True,
         ),
         series(
@@ -246,16 +258,19 @@ def _letters() -> Panels:
             "cpm",
             "Records parked a minute by topic. A burst after a release is a defect in it; one alone is usually one bad message.",
             [Query(f"60 * {rate('agentmesh_dead_letters_total', 'topic')}", "{{topic}}")],
+            runbook="dead-letters-arrive",
         ),
         series(
             "Parked now",
             "none",
-            "Keys and records that wait, by context. Records above keys are those that wait behind a first one, in order.",
+            "Keys and records that wait. Records above keys are those that wait behind a first one, in order.",
             [
-                Query("max by (context) (agentmesh_parked_keys)", "keys of {{context}}"),
-                Query("max by (context) (agentmesh_parked_records)", "records of {{context}}"),
+                Query("sum(agentmesh_parked_keys)", "keys"),
+                Query("sum(agentmesh_parked_records)", "records"),
+                Query("max by (context) (agentmesh_parked_records) > 0", "records of {{context}}"),
             ],
             whole=True,
+            runbook="keys-parked",
         ),
         series(
             "Requeued",
@@ -269,12 +284,14 @@ def _letters() -> Panels:
             "ones wait for a person.",
             BY_CAUSE,
             span=16,
+            runbook="dead-letters-arrive",
         ),
         rows(
             "Read models",
             "Definition, when it was built, and events that it could not apply: with any, it is incomplete.",
             READ_MODELS,
             span=8,
+            runbook="projection-lag-growing",
         ),
     ]
 

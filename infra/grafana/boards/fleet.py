@@ -35,6 +35,7 @@ def _work_well() -> Panels:
             "session timeout.",
             or_zero('count(up{job="agentmesh"} == 0)'),
             above(1),
+            runbook="worker-down",
         ),
         stat(
             "Unhealthy components",
@@ -44,6 +45,7 @@ def _work_well() -> Panels:
             or_zero("count(max by (worker, component) (agentmesh_component_health) == 2)"),
             above(1),
             more="agentmesh-infrastructure",
+            runbook="component-unhealthy",
         ),
         stat(
             "Oldest waiting request",
@@ -53,6 +55,7 @@ def _work_well() -> Panels:
             'max(agentmesh_oldest_waiting_seconds{kind="request"})',
             above(300, 900),
             more="agentmesh-requests",
+            runbook="requests-stuck",
         ),
         stat(
             "Largest lag",
@@ -62,6 +65,7 @@ def _work_well() -> Panels:
             "max(agentmesh_lag_seconds)",
             above(30, 120),
             more="agentmesh-event-flow",
+            runbook="consumer-lag-growing",
         ),
     ]
 
@@ -75,6 +79,7 @@ def _faults_well() -> Panels:
             "sum(agentmesh_parked_keys)",
             above(1),
             more="agentmesh-event-flow",
+            runbook="keys-parked",
         ),
         stat(
             "Open circuits",
@@ -83,6 +88,7 @@ def _faults_well() -> Panels:
             or_zero("count(agentmesh_circuit_state == 1)"),
             above(1),
             more="agentmesh-infrastructure",
+            runbook="circuit-open",
         ),
         stat(
             "API errors",
@@ -92,6 +98,7 @@ def _faults_well() -> Panels:
             above(0.001, 0.01),
             decimals=2,
             more="agentmesh-gateway",
+            runbook="gateway-error-rate",
         ),
         stat(
             "Leaders",
@@ -100,6 +107,7 @@ def _faults_well() -> Panels:
             "sum(agentmesh_relay_leader)",
             below(1, 5),
             more="agentmesh-event-flow",
+            runbook="relay-without-leader",
         ),
     ]
 
@@ -133,7 +141,7 @@ def _flow() -> Panels:
         series(
             "Waiting now",
             "none",
-            "Requests, tasks and approvals that are not finished. A line that only climbs means that its next step does not keep up.",
+            "Open requests, tasks that nobody has started, approvals that nobody has decided. A line that only climbs does not keep up.",
             [Query("max by (kind) (agentmesh_waiting)", "{{kind}}")],
             whole=True,
             more="agentmesh-requests",
@@ -169,6 +177,7 @@ def _workers() -> Panels:
             "Whether Prometheus reaches each worker. Red: the process is gone or hangs.",
             Query(f"min by (worker) (up{{{chosen}}})", "{{worker}}"),
             UP,
+            runbook="replica-down",
         ),
         states(
             "Health of components",
@@ -177,14 +186,21 @@ def _workers() -> Panels:
             Query('max by (component) (agentmesh_component_health{worker=~"$worker"})', "{{component}}"),
             HEALTH,
             more="agentmesh-infrastructure",
+            runbook="component-degraded",
         ),
         series(
             "Since the last attempt",
             "s",
             "How long ago each worker's main loop last tried to work. Above a minute it hangs: it reports not live, and its "
             "supervisor ends it.",
-            [Query('max by (worker) (time() - agentmesh_worker_attempt_timestamp_seconds{worker=~"$worker"})', "{{worker}}")],
+            [
+                Query(
+                    'topk(10, max by (exported_worker) (time() - agentmesh_worker_attempt_timestamp_seconds{worker=~"$worker"}))',
+                    "{{exported_worker}}",
+                )
+            ],
             steps=above(30, 60),
+            runbook="worker-without-progress",
         ),
         series(
             "Processor",

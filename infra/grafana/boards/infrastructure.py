@@ -39,6 +39,7 @@ def _dependencies_well() -> Panels:
             ((None, "green"), (1, "yellow"), (2, "red")),
             names=HEALTH,
             spark=False,
+            runbook="component-unhealthy",
         ),
         stat(
             "Open circuits",
@@ -46,6 +47,7 @@ def _dependencies_well() -> Panels:
             "Circuit breakers that let no call through. Above 0: that dependency fails.",
             or_zero("count(agentmesh_circuit_state == 1)"),
             above(1),
+            runbook="circuit-open",
         ),
         stat(
             "Waiting for a connection",
@@ -53,6 +55,7 @@ def _dependencies_well() -> Panels:
             "Callers that wait for a connection of a pool. Above 0 for long: the pool is too small or the database too slow.",
             "sum(agentmesh_pool_waiting)",
             above(1, 10),
+            runbook="pool-exhausted",
         ),
         stat(
             "Waiting at bulkheads",
@@ -82,14 +85,16 @@ def _processes_well() -> Panels:
             or_zero("min(agentmesh_tls_certificate_expiry_timestamp_seconds > 0) - time()"),
             ((None, "text"), (1, "red"), (259_200, "yellow"), (1_209_600, "green")),
             spark=False,
+            runbook="certificate-expires",
         ),
         stat(
             "Errors logged",
             "none",
             "Lines of level error in the time shown. Above 0: agentmesh logs --level error.",
-            or_zero(counted("agentmesh_log_lines_total", where='level="error"')),
+            or_zero(counted("agentmesh_log_lines_total", where='level=~"(?i)error|critical"')),
             above(1, 20),
             decimals=0,
+            runbook="error-logs-burst",
         ),
         stat(
             "Largest process",
@@ -109,12 +114,14 @@ def _health() -> Panels:
             "connection.",
             Query(f"max by (worker, component) (agentmesh_component_health{{{MINE}}})", "{{worker}} · {{component}}"),
             HEALTH,
+            runbook="component-unhealthy",
         ),
         states(
             "Circuits",
             "Open: calls are refused at once. Half-open: single calls are let through to see whether it is well again.",
             Query(f"max by (worker, name) (agentmesh_circuit_state{{{MINE}}})", "{{worker}} · {{name}}"),
             CIRCUIT,
+            runbook="circuit-open",
         ),
         series(
             "Circuits that change",
@@ -132,8 +139,14 @@ def _health() -> Panels:
             "Since the last attempt",
             "s",
             "How long ago each worker's main loop last tried to work. Above a minute it hangs.",
-            [Query(f"max by (worker) (time() - agentmesh_worker_attempt_timestamp_seconds{{{MINE}}})", "{{worker}}")],
+            [
+                Query(
+                    f"topk(10, max by (exported_worker) (time() - agentmesh_worker_attempt_timestamp_seconds{{{MINE}}}))",
+                    "{{exported_worker}}",
+                )
+            ],
             steps=above(30, 60),
+            runbook="worker-without-progress",
         ),
     ]
 
@@ -160,6 +173,7 @@ def _pools() -> Panels:
             "Callers by pool. Above 0 for long: raise the pool, or find the slow statement.",
             [Query(f"sum by (pool) (agentmesh_pool_waiting{{{MINE}}})", "{{pool}}")],
             whole=True,
+            runbook="pool-exhausted",
         ),
         series(
             "Bulkheads",
@@ -176,6 +190,7 @@ def _pools() -> Panels:
             "cpm",
             "Calls refused because the waiting room was full. Any at all: load is above what the dependency can take.",
             [Query(f"60 * {rate('agentmesh_bulkhead_refused_total', 'name', MINE)}", "{{name}}")],
+            runbook="bulkhead-refuses",
         ),
         series(
             "Cache",
@@ -215,6 +230,7 @@ def _processes() -> Panels:
             "s",
             "How long each process has been running. A saw is a worker that dies again and again: look at its log.",
             [Query(f"min by (worker) (time() - process_start_time_seconds{{{PROCESS}}})", "{{worker}}")],
+            runbook="worker-restarts-often",
         ),
         series(
             "Records gather for",
@@ -240,12 +256,14 @@ def _telemetry() -> Panels:
             "By level. Errors at a steady rate are a defect; warnings in bursts are usually a server that was away.",
             [Query(rate("agentmesh_log_lines_total", "level", MINE), "{{level}}")],
             stacked=True,
+            runbook="error-logs-burst",
         ),
         series(
             "Spans lost",
             "cps",
             "Spans that could not be exported. The work goes on; traces are incomplete until the collector is back.",
             [Query(rate("agentmesh_spans_dropped_total", "worker", MINE), "{{worker}}")],
+            runbook="spans-dropped",
         ),
         series(
             "Scrapes",

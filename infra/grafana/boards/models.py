@@ -39,6 +39,7 @@ def _well() -> Panels:
             above(10, 50),
             span=4,
             decimals=2,
+            runbook="model-cost-burst",
         ),
         stat(
             "Cost of a request",
@@ -67,6 +68,7 @@ def _well() -> Panels:
             or_zero('count(agentmesh_circuit_state{name=~"model.*"} == 1)'),
             above(1),
             span=4,
+            runbook="circuit-open",
         ),
     ]
 
@@ -93,6 +95,7 @@ def _use() -> Panels:
             "US dollars an hour at the present rate, by model and operation.",
             [Query(f"3600 * {rate(COST, 'model, operation')}", "{{model}} · {{operation}}")],
             stacked=True,
+            runbook="model-cost-burst",
         ),
     ]
 
@@ -117,6 +120,7 @@ def _answers() -> Panels:
             Query('max by (name) (agentmesh_circuit_state{name=~"model.*"})', "{{name}}"),
             CIRCUIT,
             span=8,
+            runbook="circuit-open",
         ),
     ]
 

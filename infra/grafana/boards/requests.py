@@ -39,6 +39,7 @@ def _requests_well() -> Panels:
             "How long the oldest unfinished request has waited, approvals apart. Minutes mean that a step is stuck.",
             'max(agentmesh_oldest_waiting_seconds{kind="request"})',
             above(300, 900),
+            runbook="requests-stuck",
         ),
         stat(
             "Completed",
@@ -73,6 +74,7 @@ def _approvals_well() -> Panels:
             "How long the oldest pending approval has waited. After the tenant's time limit (72 hours unless set) it expires.",
             'max(agentmesh_oldest_waiting_seconds{kind="approval"})',
             above(86_400, 172_800),
+            runbook="approval-nearly-forgotten",
         ),
         stat(
             "Refused commands",
@@ -89,6 +91,7 @@ def _approvals_well() -> Panels:
             'sum(agentmesh_parked_keys{context="requests"})',
             above(1),
             more="agentmesh-event-flow",
+            runbook="keys-parked",
         ),
     ]
 
@@ -127,7 +130,8 @@ def _requests() -> Panels:
         series(
             "Unfinished",
             "none",
-            "Requests and tasks that are not finished. A climbing line of tasks means too few agents; of requests alone, a stuck process.",
+            "Open requests, and tasks that nobody has started. A climbing line of tasks means too few agents; of requests alone, "
+            "a stuck process.",
             [Query('max by (kind) (agentmesh_waiting{kind=~"request|task"})', "{{kind}}")],
             whole=True,
         ),
@@ -135,7 +139,7 @@ def _requests() -> Panels:
             "Refused commands by code",
             "cps",
             "Rejections by topic and code. They are answers, not faults; a new code after a release is worth a look.",
-            [Query(rate("agentmesh_commands_rejected_total", "topic, code"), "{{code}} · {{topic}}")],
+            [Query(f"topk(10, {rate('agentmesh_commands_rejected_total', 'topic, code')})", "{{code}} · {{topic}}")],
         ),
     ]
 
