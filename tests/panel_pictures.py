@@ -28,7 +28,7 @@ from PIL import Image
 from tests.panel_queries import documents, panels
 
 WIDTH, COLUMN, UNIT, GAP, HEAD, DPI = 1440, 60, 30, 6, 46, 100
-COLOURS_OF_PNG = 200
+COLOURS_OF_PNG = 100
 CANVAS, PANEL, EDGE, TEXT, FAINT, GRID = "#111217", "#181b1f", "#2a2d34", "#d8d9e0", "#8e8f9c", "#26292f"
 COLOURS = {
     "green": "#3f8f4f", "yellow": "#c9920e", "orange": "#c4661f", "red": "#b93a4b", "blue": "#3d71d9", "text": "#4a4d57",
@@ -169,7 +169,16 @@ class Picture:
         text = shown_as(value, defaults["unit"], defaults.get("decimals"))
         for mapping in defaults.get("mappings", []):
             text = mapping["options"].get(f"{value:g}", {}).get("text", text)
-        self.text(x + width / 2, y + height * 0.47, text, 17, "#ffffff" if judged else PALETTE[2], ha="center", weight="bold", zorder=6)
+        self.text(
+            x + width / 2,
+            y + height * 0.47,
+            text,
+            17 if len(text) < 12 else 12,
+            "#ffffff" if judged else PALETTE[2],
+            ha="center",
+            weight="bold",
+            zorder=6,
+        )
 
     def _series(self, panel: dict[str, Any], found: list[Entry], x: float, y: float, width: float, height: float) -> None:
         lines = [(called(entry["legend"], series["labels"]), series["points"]) for entry in found for series in entry["series"]]
@@ -309,7 +318,7 @@ def main(results: Path, folder: Path, say: Callable[[str], None] = print) -> Non
         path = folder / f"dashboard-{board}.png"
         drawn = io.BytesIO()
         picture.figure.savefig(drawn, format="png", facecolor=CANVAS)
-        Image.open(drawn).convert("RGB").quantize(COLOURS_OF_PNG, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        Image.open(drawn).convert("RGB").quantize(COLOURS_OF_PNG, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
             path, optimize=True
         )
         say(f"{path}: {path.stat().st_size / 1024:.0f} KiB")

@@ -185,7 +185,7 @@ def _calls() -> Panels:
             "Faults by route",
             "reqps",
             "Answers 5xx by route. A single route is a defect; all of them is a server that is away.",
-            [Query(or_none(rate(CALLS, "method, endpoint, status", FAULTS), "endpoint"), "{{method}} {{endpoint}} {{status}}")],
+            [Query(or_none(f"{rate(CALLS, 'method, endpoint, status', FAULTS)} > 0", "endpoint"), "{{method}} {{endpoint}} {{status}}")],
         ),
     ]
 

@@ -81,9 +81,10 @@ def _processes_well() -> Panels:
         stat(
             "Certificate ends in",
             "s",
-            "Until the first certificate expires. Below two weeks: renew it and restart the gateway. 0 where no certificate is configured.",
+            "Until the first certificate expires. Below two weeks: renew it and restart the gateway.",
             or_zero("min(agentmesh_tls_certificate_expiry_timestamp_seconds > 0) - time()"),
             ((None, "text"), (1, "red"), (259_200, "yellow"), (1_209_600, "green")),
+            names={0.0: ("no certificate", "text")},
             spark=False,
             runbook="certificate-expires",
         ),
