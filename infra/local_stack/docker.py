@@ -82,7 +82,7 @@ class DockerServers:
         image = os.environ.get("POSTGRES_IMAGE") or POSTGRES_IMAGE
         password = secrets.token_urlsafe(24)
         container = PostgresContainer(image, username="agentmesh", password=password, dbname="agentmesh", driver=None)
-        self._run(container.with_command("postgres -c max_connections=200"), image)
+        self._run(container.with_command("postgres -c max_connections=300"), image)
         return f"postgresql://agentmesh:{password}@{host}:{container.get_exposed_port(5432)}/agentmesh"
 
     def _kafka(self, host: str) -> str:

@@ -34,7 +34,7 @@ SUPERUSER = "postgres"
 _OPTIONS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
-    "max_connections": "200",
+    "max_connections": "300",
     "shared_buffers": "256MB",
     "fsync": "on",
     "synchronous_commit": "on",

@@ -13,6 +13,7 @@ from infra.runtime.base import Measured
 from infra.runtime.decide import Decision
 from infra.telemetry.metrics import Metrics
 
+RETRIED = ("load", "append", "decide")
 SAME, DIFFERENT = "same", "different"
 # The codes of every context; those of single rules begin with their first refusal.
 REFUSALS = ("VALIDATION_ERROR", "BUSINESS_RULE_VIOLATION", "RESOURCE_NOT_FOUND", "CONCURRENCY_CONFLICT")
@@ -38,6 +39,8 @@ class CommandCounts:
             for label in labels:
                 self._durations[what].labels(label)
         metrics.dlq_requeued_total.labels(topic=topic)
+        for name in RETRIED:
+            metrics.retries_total.labels(name=name)
         for code in REFUSALS:
             metrics.commands_rejected_total.labels(topic=topic, code=code)
 

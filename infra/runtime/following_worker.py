@@ -120,6 +120,7 @@ class FollowingWorker(ConnectedWorker):
         metrics.projected_events_total.labels(projection=name)
         metrics.dead_letters_total.labels(topic=f"projection:{name}")
         metrics.rebalances_total.labels(group=self._group)
+        metrics.retries_total.labels(name="project")
         self._batches = metrics.batch_records.labels(group=self._group)
         self._handling = metrics.handle_duration_seconds.labels(group=self._group)
 

@@ -11,7 +11,7 @@ class MonitorSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AGENTMESH_MONITOR_", frozen=True, extra="ignore")
 
-    interval_seconds: float = Field(5, gt=0, le=300, description="How often the leading monitor looks at the mesh.")
+    interval_seconds: float = Field(5, gt=0, le=30, description="How often the leading monitor looks at the mesh.")
     most_counted: int = Field(
         100_000, ge=1, le=10_000_000, description="Up to how many things that wait or are parked are counted; more are shown as so many."
     )

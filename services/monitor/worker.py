@@ -30,6 +30,7 @@ from services.monitor.settings import MonitorSettings
 logger = logging.getLogger(__name__)
 
 NAME = "monitor"
+MOST_CONNECTIONS = 4
 REQUEST, TASK, APPROVAL = "request", "task", "approval"
 Lags = Mapping[tuple[Kind, str], Lag]
 
@@ -39,7 +40,9 @@ class MonitorWorker(LeadingWorker):
 
     def __init__(self, settings: MeshSettings, telemetry: Telemetry) -> None:
         self._own = MonitorSettings()
-        super().__init__(NAME, CONTEXTS, settings, telemetry, leader_poll_seconds=self._own.leader_poll_seconds)
+        # A look every few seconds is no reason to keep a pool of connections open.
+        few = {"pool_min_size": min(settings.pool_min_size, 1), "pool_max_size": min(settings.pool_max_size, MOST_CONNECTIONS)}
+        super().__init__(NAME, CONTEXTS, settings.model_copy(update=few), telemetry, leader_poll_seconds=self._own.leader_poll_seconds)
         self._logs = PostgresLogs(self.database, self.stores)
         self._read_models = {model.name: model.contexts for model in read_models()}
         self._topics = KafkaTopics(settings, f"agentmesh-{NAME}")

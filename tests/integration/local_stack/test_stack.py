@@ -96,7 +96,7 @@ def test_postgres_is_durable_and_has_pgvector_and_an_ordinary_user(started: Endp
             "fsync": "on",
             "synchronous_commit": "on",
             "full_page_writes": "on",
-            "max_connections": "200",
+            "max_connections": "300",
         }.items():
             assert connection.execute(f"SHOW {name}").fetchone() == (value,)
         assert connection.execute("SELECT '[1,2]'::vector <-> '[1,4]'::vector").fetchone() == (2.0,)
