@@ -16,11 +16,15 @@ After = tuple[datetime, str]
 
 
 class Slice(NamedTuple):
-    """Which rows of a list: at most `limit`, those that follow on `after`, from the newest or from the oldest on."""
+    """Which rows of a list: at most `limit`, those that follow on `after`, from the newest or from the oldest on.
+
+    With `holds`, a column and a text, only those whose column holds the text, whatever the case of its letters.
+    """
 
     limit: int = 100
     after: After | None = None
     oldest_first: bool = False
+    holds: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,9 @@ class Listing:
             if value is not None:
                 filters.append(f"{column} = %({column})s")
                 parameters[column] = value
+        if wanted.holds is not None:  # strpos, not LIKE: in a text that people search for, % and _ mean themselves
+            filters.append(f"strpos(lower({wanted.holds[0]}), lower(%(holds)s)) > 0")
+            parameters["holds"] = wanted.holds[1]
         if wanted.after is not None:
             filters.append(f"({self.time}, {self.id}) {follows} (%(after_time)s, %(after_id)s)")
             parameters["after_time"], parameters["after_id"] = wanted.after

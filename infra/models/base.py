@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast, overload
 
@@ -198,3 +199,20 @@ def added(first: ModelUsage | None, second: ModelUsage | None) -> ModelUsage | N
 def _both(first: str, second: str) -> str:
     names = [*first.split(SEPARATOR), *second.split(SEPARATOR)]
     return SEPARATOR.join(dict.fromkeys(names))[:MAX_NAME]
+
+
+class RecordedCall(NamedTuple):
+    """A question that an agent put to a model within a task."""
+
+    task_id: str
+    began_at: datetime
+    ended_at: datetime | None
+    """None while no answer is recorded."""
+
+
+class RecordedCalls(Protocol):
+    """Tells when models were asked. Rules that answer in a model's place are no calls."""
+
+    async def of_tasks(self, tenant_id: str, task_ids: Sequence[str]) -> Sequence[RecordedCall]:
+        """The calls within these tasks of a tenant, by time. Raises TransientError."""
+        ...

@@ -33,6 +33,17 @@ IN_STATUS: Mapping[str, str] = {
     BUSY: "a.status = 'available' AND held >= task_limit",
 }
 
+SHOWN_STATUSES = ("available", BUSY, "suspended", "draining", "unhealthy", "terminated")
+COUNTS = b"""
+SELECT a.kind, CASE WHEN a.status = 'available' AND coalesce(h.held, 0) >= a.task_limit THEN 'busy' ELSE a.status END, count(*)::int,
+       coalesce(sum(h.held), 0)::int, coalesce(sum(a.task_limit) FILTER (WHERE a.status = 'available'), 0)::int
+FROM read_agents.agents a LEFT JOIN (
+    SELECT agent_id, count(*) AS held FROM read_tasks.tasks
+    WHERE tenant_id = %(tenant)s AND status IN ('assigned', 'running') GROUP BY agent_id
+) h USING (agent_id)
+WHERE a.tenant_id = %(tenant)s GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
 REACHED = b"""
 SELECT CASE WHEN count(*) = %(partitions)s THEN min(position) ELSE 0 END FROM mesh.checkpoints
 WHERE projection = 'agents' AND topic = %(topic)s
@@ -62,6 +73,15 @@ class KnownAgents(NamedTuple):
     position: int
     agents: list[KnownAgent]
     parked: list[str]
+
+
+class KindCount(NamedTuple):
+    """The agents of one kind: how many are shown in each status, what they hold, and how much those in service may hold."""
+
+    kind: str
+    by_status: Mapping[str, int]
+    open_tasks: int
+    slots: int
 
 
 class GetAgent(BaseModel):
@@ -177,6 +197,17 @@ async def find_agents(port: QueryPort, query: FindAgents) -> list[ShownAgent]:
         parameters["after_time"], parameters["after_id"] = query.after
     order = f"ORDER BY a.created_at {way}, a.agent_id {way} LIMIT %(limit)s OFFSET %(offset)s"
     return [_shown(row) for row in await port.fetch(f"{' AND '.join(filters)} {order}".encode(), parameters)]
+
+
+async def agent_counts(port: QueryPort, tenant_id: str) -> list[KindCount]:
+    """The agents of a tenant by kind."""
+    found: dict[str, list[Any]] = {}
+    for kind, *counted in await port.fetch(COUNTS, {"tenant": tenant_id}):
+        found.setdefault(kind, []).append(counted)
+    return [
+        KindCount(kind, {status: number for status, number, _, _ in rows}, sum(row[2] for row in rows), sum(row[3] for row in rows))
+        for kind, rows in found.items()
+    ]
 
 
 async def known_agents(port: QueryPort, topic: str, partitions: int, also: Sequence[str]) -> KnownAgents:

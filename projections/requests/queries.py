@@ -50,6 +50,8 @@ class ListRequests(BaseModel):
     status: str | None = None
     customer_id: str | None = None
     escalated: bool | None = None
+    text: str | None = None
+    """What the message holds, whatever the case of its letters."""
     deleted: bool = True
     """Whether deleted ones are listed too."""
     oldest_first: bool = False
@@ -120,12 +122,9 @@ async def list_requests(port: QueryPort, query: ListRequests) -> list[RequestVie
     wanted = {"status": query.status, "customer_id": query.customer_id}
     escalated = {None: (), True: ("escalated",), False: ("NOT escalated",)}[query.escalated]
     present = () if query.deleted else ("status <> 'deleted'",)
-    return [
-        _view(row)
-        for row in await LISTING.page(
-            port, query.tenant_id, Slice(query.limit, query.after, query.oldest_first), *escalated, *present, **wanted
-        )
-    ]
+    holds = None if query.text is None else ("message", query.text)
+    page = Slice(query.limit, query.after, query.oldest_first, holds)
+    return [_view(row) for row in await LISTING.page(port, query.tenant_id, page, *escalated, *present, **wanted)]
 
 
 async def open_requests(port: QueryPort, at_most: int) -> Waiting:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from contracts.fleet import HostGone, HostHeartbeat
-from infra.fleet.base import FleetRecord
+from contracts.fleet import HostHeartbeat
+from infra.fleet.base import is_silent, last_words
 from infra.fleet.kafka import KafkaFleetTopic
 from services.cli.mesh import mesh_settings
 from services.cli.output import Output, print_json, print_table
 
 COLUMNS = ("host", "kinds", "state", "runs", "capacity", "heard s ago")
-LATE = 5
-"""Intervals after which a host that says nothing is shown as silent. Whether its agents are unhealthy only the dispatcher says."""
 
 
 async def list_(kind: str | None, output: Output) -> None:
@@ -34,19 +31,8 @@ async def list_(kind: str | None, output: Output) -> None:
         print_table(COLUMNS, cells, empty="No host has told of itself. Start one: agentmesh agents run module:Class.")
 
 
-def last_words(records: Iterable[FleetRecord]) -> list[HostHeartbeat]:
-    """The last heartbeat of each host that did not leave since, newest first."""
-    found: dict[str, HostHeartbeat] = {}
-    for _, said in records:
-        if isinstance(said, HostHeartbeat):
-            found[said.host_id] = said
-        elif isinstance(said, HostGone):
-            found.pop(said.host_id, None)
-    return sorted(found.values(), key=lambda host: host.sent_at, reverse=True)
-
-
 def host_row(host: HostHeartbeat, now: datetime) -> dict[str, Any]:
     """A host as JSON shows it; its age is by its own clock and ours."""
     age = max(0.0, (now - host.sent_at).total_seconds())
-    state = "silent" if age > LATE * host.interval_seconds else "live"
+    state = "silent" if is_silent(host, now) else "live"
     return host.model_dump(mode="json") | {"state": state, "age": round(age, 1)}

@@ -74,15 +74,25 @@ class Access:
         """Whether the principal's role has the permission."""
         return self._permits(principal, permission)
 
-    async def signed_in(self, request: Request) -> Principal:
-        """Who calls, with a token of his bucket taken; one who is not known pays from that of his address. Raises ApiError: 401, 429."""
+    async def signed_in(self, request: Request, token: str | None = None) -> Principal:
+        """Who calls, with a token of his bucket taken; one who is not known pays from that of his address. An access token that came in
+        another way than in a header of the API is given as `token`, and then headers say nothing. Raises ApiError: 401, 429."""
         try:
-            principal = await self._principal(request)
+            principal = await self._principal(request) if token is None else self.holder(token)
         except ApiError:
             await self._limits.take_as_stranger(request)
             raise
         await self._limits.take_as(principal, request)
         return principal
+
+    def holder(self, token: str) -> Principal:
+        """Whom an access token speaks for. Raises ApiError, 401."""
+        if not token:
+            raise unauthorized(MISSING)
+        try:
+            return self._verifier.verify(token, self._now())
+        except Unauthenticated as error:
+            raise unauthorized(str(error)) from None
 
     async def _principal(self, request: Request) -> Principal:
         authorizations, keys = (request.headers.getlist(name) for name in ("authorization", KEY_HEADER))
@@ -93,10 +103,7 @@ class Access:
         if scheme not in (SCHEME.lower(), KEY_SCHEME.lower()) or not text:
             raise unauthorized(MISSING)
         if scheme == SCHEME.lower():
-            try:
-                return self._verifier.verify(text, self._now())
-            except Unauthenticated as error:
-                raise unauthorized(str(error)) from None
+            return self.holder(text)
         try:
             return await self._keys.principal(text, self._now())
         except Unauthenticated:

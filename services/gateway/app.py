@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,8 +15,8 @@ from contracts.errors import DomainError
 from infra.errors import CircuitOpen, TransientError
 from services.gateway import docs_page, errors, openapi
 from services.gateway.access import check_routes
-from services.gateway.calls import Observer, Scope, call_of
-from services.gateway.edge import Application, Bind, Edge, Receive, Send, error_answer
+from services.gateway.calls import Observer, Scope
+from services.gateway.edge import Application, Bind, Edge, ErrorPages, Receive, Send, refusal
 from services.gateway.errors import KINDS, PROBLEMS_PATH, ApiError
 from services.gateway.settings import GatewaySettings
 from services.gateway.token_route import PATH as TOKEN_PATH
@@ -35,9 +35,10 @@ def build_app(
     bind: Bind,
     version: str = "1.0.0",
     health: Application | None = None,
+    pages: Pages | None = None,
 ) -> Edge:
-    """The gateway as an ASGI application, with `health` behind the paths of health and metrics. Raises ConfigurationError for a route
-    without a permission (SEC-14)."""
+    """The gateway as an ASGI application, with `health` behind the paths of health and metrics, and the `pages` of the console. Raises
+    ConfigurationError for a route without a permission (SEC-14)."""
     app = FastAPI(
         title="AgentMesh",
         version=version,
@@ -55,9 +56,24 @@ def build_app(
     for router in routers:
         app.router.routes.extend(router.routes)
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-    _Handlers(settings, routes).add_to(app)
+    if pages is not None:
+        router = pages.router()
+        check_routes(router.routes, pages.open_paths)
+        app.router.routes.extend(router.routes)
+    _Handlers(settings, [each for each in app.routes if isinstance(each, APIRoute)], pages).add_to(app)
     _describe(app, routes, settings)
-    return Edge(app if health is None else _Beside(app, health), settings, observer, bind)
+    return Edge(app if health is None else _Beside(app, health), settings, observer, bind, pages)
+
+
+class Pages(ErrorPages, Protocol):
+    """Pages for people beside the API; the document does not name them."""
+
+    open_paths: Collection[str]
+    """Those that ask for no permission."""
+
+    def router(self) -> APIRouter:
+        """The routes, each with its permission unless it is open."""
+        ...
 
 
 class _Named(NamedTuple):
@@ -93,9 +109,10 @@ async def problem(code: str) -> PlainTextResponse:
 class _Handlers:
     """What becomes of everything that a handler or the framework raises."""
 
-    def __init__(self, settings: GatewaySettings, routes: Sequence[APIRoute]) -> None:
+    def __init__(self, settings: GatewaySettings, routes: Sequence[APIRoute], pages: ErrorPages | None) -> None:
         self._settings = settings
         self._routes = routes
+        self._pages = pages
 
     def add_to(self, app: FastAPI) -> None:
         """Each kind of exception has its way to an error object; what is none of them is 500."""
@@ -109,8 +126,8 @@ class _Handlers:
     async def refused(self, request: Request, error: Exception) -> Response:
         """The answer to a call that ended with `error`."""
         known = self._api_error(request, error)
-        body, headers = error_answer(known, call_of(request.scope), self._settings.url)
-        return Response(body, status_code=known.status, headers=headers)
+        status, body, headers = refusal(known, request.scope, self._settings.url, self._pages)
+        return Response(body, status_code=status, headers=headers)
 
     def _api_error(self, request: Request, error: Exception) -> ApiError:
         match error:

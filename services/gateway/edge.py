@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 from services.gateway import errors
 from services.gateway.calls import CALL, FIELDS, OBSERVER, Call, Observer, Scope, call_of_scope, header
@@ -41,18 +41,33 @@ STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 logger = logging.getLogger(__name__)
 
 
+class ErrorPages(Protocol):
+    """Tells people, in pages, what a caller of the API is told in JSON."""
+
+    def shows(self, path: str) -> bool:
+        """Whether a path leads to a page."""
+        ...
+
+    def refused(self, scope: Scope, error: ApiError) -> tuple[int, bytes, dict[str, str]]:
+        """Status, body and headers of a refused call."""
+        ...
+
+
 class Edge:
     """Wraps the application. No call goes on beyond the time limit, none is read beyond the body limit, and no more than
     `most_in_flight` are answered at once; whatever the application raises, the caller gets a whole answer without its text. A stream of
     events is such a call until it begins; from then on it has limits of its own (services/gateway/streams.py)."""
 
-    def __init__(self, app: Application, settings: GatewaySettings, observer: Observer, bind: Bind) -> None:
+    def __init__(
+        self, app: Application, settings: GatewaySettings, observer: Observer, bind: Bind, pages: ErrorPages | None = None
+    ) -> None:
         self._app = app
+        self._pages = pages
         self._settings = settings
         self._observer = observer
         self._bind = bind
         self._in_flight = 0
-        self._answer: Application = cors(self._answered, settings)
+        self._answer: Application = self._beside_pages(cors(self._answered, settings))
         tls = (STRICT_TRANSPORT,) if settings.url.startswith("https://") else ()
         self._security = (*SECURITY_HEADERS, *tls)
 
@@ -82,6 +97,15 @@ class Edge:
     def _leave(self) -> None:
         self._in_flight -= 1
 
+    def _beside_pages(self, with_cors: Application) -> Application:
+        """Pages are for people alone: no origin but their own ever reads them, whichever may call the API."""
+
+        async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+            page = self._pages is not None and self._pages.shows(scope["path"])
+            await (self._answered if page else with_cors)(scope, receive, send)
+
+        return answered
+
     async def _answered(self, scope: Scope, body: Any, send: Send) -> None:
         """Let the application answer; where it does not, answer for it. What is sent goes through `send`, which may add fields."""
         settings = self._settings
@@ -105,21 +129,34 @@ class Edge:
     async def _refuse(self, scope: Scope, send: Send, error: ApiError) -> None:
         if scope[ANSWER].status:  # the answer has begun; what is missing of it cannot be said any more
             return
-        body, headers = error_answer(error, scope[CALL], self._settings.url)
+        status, body, headers = refusal(error, scope, self._settings.url, self._pages)
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": error.status, "headers": raw})
+        await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body})
+
+
+def refusal(error: ApiError, scope: Scope, base_url: str, pages: ErrorPages | None) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers of a refused call: a page where its path leads to one, else an object."""
+    if pages is not None and pages.shows(scope["path"]):
+        return pages.refused(scope, error)
+    body, headers = error_answer(error, scope[CALL], base_url)
+    return error.status, body, headers
 
 
 def error_answer(error: ApiError, call: Call, base_url: str) -> tuple[bytes, dict[str, str]]:
     """Body and headers of a refused call; logs it as API-27 asks."""
-    # Its message is ours and says what is wrong; under the name `message` a log hides what customers wrote.
-    told = {"error_type": error.error_type, "reason": error.message, "code": error.code, "details": dict(error.details)}
-    logger.warning("%s", error.code, extra={"error": told, "http_request_id": call.request_id})
+    log_refusal(error, call)
     body, media_type = errors.render(
         error, url=call.url, accept=call.accept, base_url=base_url, request_id=call.request_id, trace_id=call.trace_id
     )
     return body, {"content-type": media_type, "content-length": str(len(body)), **error.headers}
+
+
+def log_refusal(error: ApiError, call: Call) -> None:
+    """Write a refused call into the log, with the whole error."""
+    # Its message is ours and says what is wrong; under the name `message` a log hides what customers wrote.
+    told = {"error_type": error.error_type, "reason": error.message, "code": error.code, "details": dict(error.details)}
+    logger.warning("%s", error.code, extra={"error": told, "http_request_id": call.request_id})
 
 
 def check_header(scope: Scope, settings: GatewaySettings) -> None:

@@ -25,6 +25,7 @@ from infra.errors import ConfigurationError
 from infra.event_store.heads import LogHeads
 from infra.event_streams.base import Ended
 from infra.event_streams.tail import SharedTail
+from infra.fleet.now import FleetNow
 from infra.health.cached import SharedHealth
 from infra.identity.accounts_postgres import PostgresAccounts
 from infra.identity.base import Permission, TokenVerifier
@@ -36,6 +37,7 @@ from infra.identity.remembered import RememberedTokens
 from infra.identity.settings import load_token_settings, token_issuer
 from infra.identity.sign_in import SignIn
 from infra.kafka.producer import PagePublisher
+from infra.models.recorded_calls import PostgresRecordedCalls
 from infra.outcomes.waiting import StoreOutcomes, WatchedVersions
 from infra.partial_outputs.redis import RedisHeardPieces
 from infra.positions.states import PostgresReadModelStates
@@ -69,6 +71,8 @@ from services.gateway.access import Access, ApiKeys
 from services.gateway.app import HEALTH_PATHS, build_app
 from services.gateway.cached_reads import CachedReads
 from services.gateway.calls import TRACEPARENT
+from services.gateway.console.console import Around, Console
+from services.gateway.console.fleet import KeptFleet
 from services.gateway.edge import Application, raw_refusal
 from services.gateway.limits import CLASSES, RateLimits, TenantLimits
 from services.gateway.operators import Operators
@@ -224,9 +228,21 @@ class GatewayWorker(ConnectedWorker):
             EventRoutes(self._access, streams).router(),
             RequestStreamRoutes(self._access, streams, RequestRoutes(parts), self._heard).router(),
         ]
+        around = Around(
+            sign_in,
+            tokens,
+            limits,
+            KeptFleet(FleetNow(settings, "agentmesh-gateway-fleet")),
+            self.stores["requests"],
+            PostgresRecordedCalls(self.database),
+            settings.environment,
+            telemetry.version,
+        )
+        console = Console(parts, around)
         counted = Counted(telemetry.metrics)
-        counted.know(route for router in routers for route in router.routes if isinstance(route, APIRoute))
-        self._app = traced(build_app(routers, own, counted, bind, telemetry.version, health), telemetry)
+        served = (route for router in (*routers, console.router()) for route in router.routes)
+        counted.know(route for route in served if isinstance(route, APIRoute))
+        self._app = traced(build_app(routers, own, counted, bind, telemetry.version, health, console), telemetry)
         self._server: HttpServer | None = None
 
     def _remembered(self, own: TokenVerifier) -> RememberedTokens:

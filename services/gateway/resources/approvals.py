@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -24,6 +25,11 @@ from services.gateway.resources.request_representation import REQUESTS_PATH
 # An approval has no stream of its own: it is what its request waits for.
 KIND = Kind("Approval", "/api/v1/approvals", "request_id", "requests", "approvals")
 EXAMPLE = Example(KIND.name, KIND.path, KIND.id_field, "req-4f1c6c9e-7a41-4a5e-9f7c-1c2d3e4f5a6b")
+ORDERS: Mapping[str, tuple[type[RequestCommand], frozenset[str]]] = {
+    "delegate": (DelegateApproval, frozenset({"to", "reason"})),
+    "question": (RequestInformation, frozenset({"question"})),
+    "answer": (GiveInformation, frozenset({"answer"})),
+}
 
 
 class ApprovalRepresentation(Linked):
@@ -116,21 +122,26 @@ class ApprovalRoutes(Resource[ApprovalView]):
         self, request: Request, request_id: IdInPath, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
     ) -> Response:
         """Let somebody else decide."""
-        return await self._do(request, request_id, DelegateApproval, {"to", "reason"}, Asked(idempotency_key, prefer))
+        return await self._do(request, request_id, "delegate", Asked(idempotency_key, prefer))
 
     async def ask(self, request: Request, request_id: IdInPath, idempotency_key: IdempotencyKey = None, prefer: Prefer = None) -> Response:
         """Ask back."""
-        return await self._do(request, request_id, RequestInformation, {"question"}, Asked(idempotency_key, prefer))
+        return await self._do(request, request_id, "question", Asked(idempotency_key, prefer))
 
     async def answer(
         self, request: Request, request_id: IdInPath, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
     ) -> Response:
         """Answer the open question."""
-        return await self._do(request, request_id, GiveInformation, {"answer"}, Asked(idempotency_key, prefer))
+        return await self._do(request, request_id, "answer", Asked(idempotency_key, prefer))
 
-    async def _do(self, request: Request, request_id: str, command: type[RequestCommand], fields: set[str], asked: Asked) -> Response:
-        value = command_value(command, frozenset(fields), await read_object(request), self.fixed(request, request_id))
+    async def _do(self, request: Request, request_id: str, verb: str, asked: Asked) -> Response:
+        command, value = self.order(request, request_id, verb, await read_object(request))
         return await self.change(request, request_id, command, value, asked)
+
+    def order(self, request: Request, request_id: str, verb: str, said: dict[str, Any]) -> tuple[type[RequestCommand], bytes]:
+        """The command of a verb (delegate, question, answer) and its value. Raises ApiError, 422."""
+        command, fields = ORDERS[verb]
+        return command, command_value(command, fields, said, self.fixed(request, request_id))
 
     async def get(self, request: Request, request_id: IdInPath) -> Response:
         """One approval."""
@@ -147,19 +158,17 @@ class ApprovalRoutes(Resource[ApprovalView]):
         cursor: Cursor = None,
     ) -> Response:
         """A page of approvals."""
-        principal = principal_of(request.scope)
         asked = Listed(limit, cursor, sort)
-        wanted = ListApprovals(
-            tenant_id=principal.tenant_id,
-            status=status,
-            customer_id=customer_id,
-            delegated_to=delegated_to,
-            oldest_first=asked.oldest_first,
-            limit=limit + 1,
-            after=asked.after,
-        )
         filters = {"status": status, "customer_id": customer_id, "delegated_to": delegated_to}
-        return self.listed(request, await list_approvals(self.reads(principal), wanted), asked, filters, ApprovalPage, "requested_at")
+        return self.listed(request, await self.rows(request, asked, **filters), asked, filters, ApprovalPage, "requested_at")
+
+    async def rows(self, request: Request, asked: Listed, **filters: Any) -> list[ApprovalView]:
+        """The approvals of a page, and one more where there are more; filters are those of `ListApprovals`."""
+        principal = principal_of(request.scope)
+        wanted = ListApprovals(
+            tenant_id=principal.tenant_id, **filters, oldest_first=asked.oldest_first, limit=asked.limit + 1, after=asked.after
+        )
+        return await list_approvals(self.reads(principal), wanted)
 
 
 SHOWN = {

@@ -252,17 +252,24 @@ class Resource(Routes, Generic[V]):
         settled = await self.parts.orders.repeated(order)
         if settled is None:
             settled = await self.parts.orders.carry_out(call_of(request.scope), principal_of(request.scope), order)
+        await self._forget(request, order, settled)
         return await self._answer(request, order, settled, asked)
 
     async def change(self, request: Request, id_: str, command: type[Command], value: bytes, asked: Asked) -> Response:
-        """Carry out a command about a thing that is there. One that was carried out under this key is answered as it was then."""
+        """Carry out a command about a thing that is there, and answer."""
+        return await self._answer(request, *await self.changed(request, id_, command, value, asked), asked)
+
+    async def changed(self, request: Request, id_: str, command: type[Command], value: bytes, asked: Asked) -> tuple[Order, Settled]:
+        """Carry out a command about a thing that is there; what became of it. One that was carried out under this key is not again.
+        Raises ApiError for a refusal and for what is not there, TransientError when the broker did not acknowledge."""
         ids = ids_of(principal_of(request.scope), f"{request.method} {request.url.path}", asked.key)
         order = self._order(id_, ids, command, value, asked)
         settled = await self.parts.orders.repeated(order)
         if settled is None:
             await self._check_there(request, id_)
             settled = await self.parts.orders.carry_out(call_of(request.scope), principal_of(request.scope), order)
-        return await self._answer(request, order, settled, asked)
+        await self._forget(request, order, settled)
+        return order, settled
 
     def tenant(self, request: Request) -> dict[str, str]:
         """The field of every command that the gateway sets: the tenant is the token's (TEN-02)."""
@@ -293,11 +300,14 @@ class Resource(Routes, Generic[V]):
         if settled.outcome is None or not settled.shown:
             retry = {"Retry-After": str(self.parts.settings.retry_after_seconds)}
             return json_answer(self._accepted(order), 202, headers | location | retry)
-        await self.parts.cached.forget(order.context, principal_of(request.scope).tenant_id, order.aggregate_id)
         if asked.status == 204:
             return Response(status_code=204, headers=headers)
         view = await self.visible(request, order.aggregate_id, fresh=True)
         return self.shown(request, view, asked.status, headers | (location if asked.status == 201 else {}))
+
+    async def _forget(self, request: Request, order: Order, settled: Settled) -> None:
+        if settled.outcome is not None and settled.shown:
+            await self.parts.cached.forget(order.context, principal_of(request.scope).tenant_id, order.aggregate_id)
 
     def _accepted(self, order: Order) -> bytes:
         links = {"self": Link(href=self.url_of(order.aggregate_id), rel="self")}

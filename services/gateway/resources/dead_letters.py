@@ -222,13 +222,8 @@ class DeadLetterRoutes(Routes):
         """A page of letters."""
         statuses = WAITING if status is None else None if status == "all" else (status,)
         wanted = ParkedFilter(aggregate_id=aggregate_id, error_type=error_type, statuses=statuses)
-        begin, after = _place(cursor)
         principal = principal_of(request.scope)
-        found: list[ParkedItem] = []
-        for name in CONTEXTS[CONTEXTS.index(begin) :]:
-            if context in (None, name) and len(found) <= limit:
-                start = after if name == begin else 0
-                found += await self._letters(principal, name).find(wanted, start, limit + 1 - len(found))
+        found = await self.rows(principal, wanted, context, limit, cursor)
         last = found[limit - 1] if len(found) > limit else None
         query = {"context": context, "error_type": error_type, "aggregate_id": aggregate_id, "status": status}
         query["limit"] = None if limit == DEFAULT_PAGE else str(limit)
@@ -242,50 +237,74 @@ class DeadLetterRoutes(Routes):
         items = [Letter(**item._asdict(), links=self._links(principal, item)) for item in found[:limit]]
         return json_answer(LetterPage(items=items, next_cursor=following, links=links).to_json(), 200, headers)
 
+    async def rows(
+        self, principal: Principal, wanted: ParkedFilter, context: str | None, limit: int, cursor: str | None = None
+    ) -> list[ParkedItem]:
+        """The letters of a page, and one more where there are more. Raises ApiError, 422, for what is no cursor."""
+        begin, after = _place(cursor)
+        found: list[ParkedItem] = []
+        for name in CONTEXTS[CONTEXTS.index(begin) :]:
+            if context in (None, name) and len(found) <= limit:
+                start = after if name == begin else 0
+                found += await self._letters(principal, name).find(wanted, start, limit + 1 - len(found))
+        return found
+
     async def get(self, request: Request, context: InContext, position: Position) -> Response:
         """One letter."""
         principal = principal_of(request.scope)
-        return self._shown(principal, await self._existing(principal, context, position))
+        return self._shown(principal, await self.existing(principal, context, position))
 
     # --- marks --------------------------------------------------------------------------------------------------------
 
     async def requeue(self, request: Request) -> Response:
         """Mark what a filter means."""
-        wanted = parsed(RequeueBody, await read_object(request))
-        principal = principal_of(request.scope)
+        marked = await self.mark(principal_of(request.scope), await read_object(request))
+        return json_answer(marked.model_dump_json().encode())
+
+    async def mark(self, principal: Principal, said: dict[str, Any]) -> Requeued:
+        """Mark what a filter means, or count it. Raises ApiError, 422."""
+        wanted = parsed(RequeueBody, said)
         letters = self._letters(principal, wanted.context)
         through = wanted.through or await letters.end()
         limits = ParkedFilter(aggregate_id=wanted.aggregate_id, error_type=wanted.error_type, through=through, statuses=(PARKED,))
-        marked = await _mark(letters, limits, wanted, principal.id)
-        return json_answer(marked.model_dump_json().encode())
+        return await _mark(letters, limits, wanted, principal.id)
 
     async def requeue_one(self, request: Request, context: InContext, position: Position) -> Response:
         """Mark one letter."""
         principal = principal_of(request.scope)
-        reason = parsed(ReasonBody, await read_object_if_any(request)).reason
-        found = await self._existing(principal, context, position)
+        return self._shown(principal, await self.mark_one(principal, context, position, await read_object_if_any(request)))
+
+    async def mark_one(self, principal: Principal, context: str, position: int, said: dict[str, Any]) -> LetterDetail:
+        """Mark one letter; the letter after that. Raises ApiError: 404, 422."""
+        reason = parsed(ReasonBody, said).reason
+        found = await self.existing(principal, context, position)
         if found.item.status not in WAITING:
             raise _is_over(found.item.status)
         await self._letters(principal, context).requeue([position], principal.id, reason)
-        return self._shown(principal, await self._existing(principal, context, position))
+        return await self.existing(principal, context, position)
 
     async def discard(self, request: Request, context: InContext, position: Position) -> Response:
         """Give one letter up."""
         principal = principal_of(request.scope)
-        reason = parsed(ReasonBody, await read_object_if_any(request)).reason
-        found = await self._existing(principal, context, position)
+        return self._shown(principal, await self.give_up(principal, context, position, await read_object_if_any(request)))
+
+    async def give_up(self, principal: Principal, context: str, position: int, said: dict[str, Any]) -> LetterDetail:
+        """Give one letter up; the letter after that. Raises ApiError: 404, 422."""
+        reason = parsed(ReasonBody, said).reason
+        found = await self.existing(principal, context, position)
         if found.item.status not in (*WAITING, "discarded"):
             raise _is_over(found.item.status)
         await self._letters(principal, context).discard(position, principal.id, reason)
-        after = await self._existing(principal, context, position)
+        after = await self.existing(principal, context, position)
         if after.item.status != "discarded":  # a worker was faster
             raise _is_over(after.item.status)
-        return self._shown(principal, after)
+        return after
 
     def _letters(self, principal: Principal, context: str) -> TenantDeadLetters:
         return self.parts.letters.of(principal.tenant_id, context)
 
-    async def _existing(self, principal: Principal, context: str, position: int) -> LetterDetail:
+    async def existing(self, principal: Principal, context: str, position: int) -> LetterDetail:
+        """One letter of the caller's tenant. Raises ApiError, 404."""
         found = await self._letters(principal, context).detail(position)
         if found is None:
             raise not_found(KIND, f"{context}:{position}")

@@ -184,25 +184,37 @@ class ProjectionRoutes(Routes):
 
     async def list_all(self, request: Request) -> Response:
         """All read models."""
-        principal = principal_of(request.scope)
-        rebuilds = await self.parts.rebuilds.latest()
-        items = [self._shown(principal, state, rebuilds.get(state.name)) for state in await self.parts.read_models.all()]
+        items = await self.rows(principal_of(request.scope))
         links = {"self": Link(href=self.url(PATH), rel="self")}
         return json_answer(ProjectionList(items=items, links=links).to_json())
 
+    async def rows(self, principal: Principal) -> list[Projection]:
+        """All read models as they are now, with their last rebuilds."""
+        rebuilds = await self.parts.rebuilds.latest()
+        return [self._shown(principal, state, rebuilds.get(state.name)) for state in await self.parts.read_models.all()]
+
     async def rebuild(self, request: Request, name: Name, idempotency_key: IdempotencyKey = None) -> Response:
         """Order that a read model is built anew. One that was ordered under this key, or that is not over, is the answer."""
-        principal = principal_of(request.scope)
-        if not self.parts.operators.include(principal):
-            raise forbidden(request, principal, Permission.PROJECTION_REBUILD, MESH_ONLY)
+        self._check_operator(request)
         parsed(NoFields, await read_object_if_any(request))
+        shown = await self.order(request, name, idempotency_key)
+        return json_answer(shown.to_json(), 202, {"Location": shown.links["self"].href})
+
+    async def order(self, request: Request, name: str, idempotency_key: str | None) -> Rebuild:
+        """The order that a read model is built anew. Raises ApiError: 403 for who runs no mesh, 404."""
+        self._check_operator(request)
+        principal = principal_of(request.scope)
         ids = ids_of(principal, f"{request.method} {request.url.path}", idempotency_key)
         key = ids.command_id if ids.repeatable else None
         order = await self.parts.rebuilds.place(NewOrder(ids.command_id, name, principal.id, principal.tenant_id, key))
         if order is None:
             raise not_found("Projection", name)
-        shown = self._order(principal, order)
-        return json_answer(shown.to_json(), 202, {"Location": shown.links["self"].href})
+        return self._order(principal, order)
+
+    def _check_operator(self, request: Request) -> None:
+        principal = principal_of(request.scope)
+        if not self.parts.operators.include(principal):
+            raise forbidden(request, principal, Permission.PROJECTION_REBUILD, MESH_ONLY)
 
     async def get(self, request: Request, name: Name, order_id: OrderId) -> Response:
         """What became of an order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -120,13 +120,17 @@ class RequestRoutes(Resource[RequestView]):
         self, request: Request, request_id: IdInPath, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
     ) -> Response:
         """Approve or reject a request."""
-        body = parsed(ApprovalBody, await read_object(request))
+        command, value = self.decision(request, request_id, await read_object(request))
+        return await self.change(request, request_id, command, value, Asked(idempotency_key, prefer))
+
+    def decision(self, request: Request, request_id: str, said: dict[str, Any]) -> tuple[type[RequestCommand], bytes]:
+        """What a person decides, as the command and its value. Raises ApiError, 422."""
+        body = parsed(ApprovalBody, said)
         if not body.approved and not body.reason.strip():
             raise broken_rule("reason", "A rejection should have a reason", body.reason)
         command: type[RequestCommand] = ApproveRequest if body.approved else RejectRequest
-        said = {"reason": body.reason} if body.reason.strip() else {}
-        value = command_value(command, frozenset({"reason"}), said, self.fixed(request, request_id))
-        return await self.change(request, request_id, command, value, Asked(idempotency_key, prefer))
+        reason = {"reason": body.reason} if body.reason.strip() else {}
+        return command, command_value(command, frozenset({"reason"}), reason, self.fixed(request, request_id))
 
     async def delete(
         self, request: Request, request_id: IdInPath, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
@@ -175,20 +179,35 @@ class RequestRoutes(Resource[RequestView]):
         cursor: Cursor = None,
     ) -> Response:
         """A page of requests."""
+        asked = Listed(limit, cursor, sort)
+        found = await self.rows(request, asked, customer_id=customer_id, status=status, escalated=escalated)
+        filters = {"customer_id": customer_id, "status": status, "escalated": None if escalated is None else str(escalated).lower()}
+        return self.listed(request, found, asked, filters, RequestPage, "created_at")
+
+    async def rows(
+        self,
+        request: Request,
+        asked: Listed,
+        *,
+        customer_id: str | None = None,
+        status: str | None = None,
+        escalated: bool | None = None,
+        text: str | None = None,
+    ) -> list[RequestView]:
+        """The requests of a page that this caller sees, and one more where there are more. `text` stands in the message."""
         principal = principal_of(request.scope)
         own = own_customer(request, principal, Permission.REQUEST_READ)
-        asked = Listed(limit, cursor, sort)
+        if own is not None and customer_id not in (None, own):
+            return []
         wanted = ListRequests(
             tenant_id=principal.tenant_id,
             customer_id=own or customer_id,
             status=status,
             escalated=escalated,
+            text=text,
             deleted=False,
             oldest_first=asked.oldest_first,
-            limit=limit + 1,
+            limit=asked.limit + 1,
             after=asked.after,
         )
-        others = own is not None and customer_id not in (None, own)
-        found = [] if others else await list_requests(self.reads(principal), wanted)
-        filters = {"customer_id": customer_id, "status": status, "escalated": None if escalated is None else str(escalated).lower()}
-        return self.listed(request, found, asked, filters, RequestPage, "created_at")
+        return await list_requests(self.reads(principal), wanted)

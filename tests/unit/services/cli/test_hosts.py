@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from contracts.fleet import FleetProbe, HostGone, HostHeartbeat
-from infra.fleet.base import FleetRecord
-from services.cli.hosts import host_row, last_words
+from infra.fleet.base import FleetRecord, last_words
+from services.cli.hosts import host_row
 
 NOW = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import httpx2
 from fastapi import APIRouter
 
+from contracts.fleet import HostHeartbeat
 from contracts.rejections import CommandRejected
 from infra.cache.cached import CacheAside
 from infra.cache.memory import InMemoryCache
@@ -20,10 +21,12 @@ from infra.cache.settings import CacheSettings
 from infra.commands.base import OutgoingCommand
 from infra.dead_letters.base import LetterDetail, ParkedFilter, ParkedItem
 from infra.event_store.base import Outcome, OutcomeKind, payload_hash
+from infra.fleet.base import WorkerNow
 from infra.identity.accounts_memory import InMemoryAccounts
 from infra.identity.base import Principal
 from infra.identity.permissions import permits
 from infra.identity.tokens import TokenIssuer
+from infra.models.base import RecordedCall
 from infra.positions.base import Followed, ReadModelState
 from infra.rate_limit.base import Limit
 from infra.rate_limit.memory import InMemoryRateLimiter
@@ -34,6 +37,7 @@ from projections.requests.queries import RequestView
 from services.gateway.access import Access, ApiKeys
 from services.gateway.app import build_app
 from services.gateway.cached_reads import CachedReads
+from services.gateway.console.console import Around, Console
 from services.gateway.edge import Edge
 from services.gateway.limits import RateLimits, TenantLimits
 from services.gateway.operators import Operators
@@ -321,6 +325,37 @@ class Rebuilds:
 
 
 @dataclass
+class Fleet:
+    """Workers and hosts that the test puts."""
+
+    workers_now: list[WorkerNow] = field(default_factory=list)
+    hosts_now: list[HostHeartbeat] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def workers(self) -> list[WorkerNow]:
+        return self.workers_now
+
+    async def hosts(self) -> list[HostHeartbeat]:
+        if self.error is not None:
+            raise self.error
+        return self.hosts_now
+
+
+@dataclass
+class Streams:
+    """Streams of requests and calls of models that the test puts."""
+
+    events: dict[str, list[Any]] = field(default_factory=dict)
+    calls: list[RecordedCall] = field(default_factory=list)
+
+    async def read_stream(self, aggregate_id: str, after_version: int = 0) -> list[Any]:
+        return self.events.get(aggregate_id, [])
+
+    async def of_tasks(self, tenant_id: str, task_ids: Sequence[str]) -> list[RecordedCall]:
+        return self.calls
+
+
+@dataclass
 class Counts:
     """What the edge counted."""
 
@@ -348,6 +383,7 @@ class Built(NamedTuple):
 
     held: tuple[Any, ...]
     routers: list[APIRouter]
+    console: Console
     app: Edge
 
 
@@ -387,6 +423,8 @@ class Arena:
         self.states = States()
         self.rebuilds = Rebuilds()
         operators = Operators(self.settings.operator_tenants, environment)
+        self.fleet = Fleet()
+        self.streams = Streams()
         held = (
             self.reads,
             self.published,
@@ -397,6 +435,8 @@ class Arena:
             self.letters,
             self.states,
             self.rebuilds,
+            self.fleet,
+            self.streams,
         )
         mine = (*held, self.access, limits, orders, cached)
         spare = None if changes or environment != "test" else _spare(mine)
@@ -406,8 +446,11 @@ class Arena:
             )
             routers = [routes(parts).router() for routes in ROUTES]
             token = TokenRoute(self.world.sign_in, ISSUER, limits).router()
-            spare = Built(mine, routers, build_app([token, *routers], self.settings, self.counts, bind))
+            around = Around(self.world.sign_in, ISSUER, limits, self.fleet, self.streams, self.streams, environment, "1.0.0")
+            console = Console(parts, around)
+            spare = Built(mine, routers, console, build_app([token, *routers], self.settings, self.counts, bind, pages=console))
         self.routers = spare.routers
+        self.console = spare.console
         self.app: Edge = spare.app
         if not changes and environment == "test":
             weakref.finalize(self, SPARES.append, spare)
