@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test check format bench chaos schemas dashboards pictures lock clean
+.PHONY: help setup tools demo test check format bench chaos screenshots schemas dashboards pictures lock clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -85,6 +85,9 @@ bench: setup $(PEERS)  ## ratios against the raw pipeline, Celery and DBOS, in o
 
 chaos: setup     ## kill, pause and cut real processes; ARGS="--rounds 20" and the like
 	$(PY) -m pytest -m chaos -ra tests/chaos $(ARGS)
+
+screenshots: setup  ## the console's pictures in docs/images, from the mesh of its browser test (needs Chromium)
+	AGENTMESH_SCREENSHOTS=docs/images $(PY) -m pytest -q tests/integration/gateway/test_console_browser.py $(ARGS)
 
 schemas: setup   ## write the JSON Schemas and the AsyncAPI document from the code
 	$(PY) -m infra.asyncapi $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
@@ -107,4 +108,4 @@ class ApprovalPages(Page):
     async def _do(self, request: Request, request_id: str, verb: str, names: tuple[str, ...], done: str) -> Response:
         command, value = self._approvals.order(request, request_id, verb, said(request, *names))
         _, settled = await self._approvals.changed(request, request_id, command, value, asked(request))
-        return self.go_on(request, f"{PATH}/{request_id}", told_of(settled, done))
+        return self.go_on(request, f"{PATH}/{quote(request_id, safe='')}", told_of(settled, done))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 
+from infra.errors import TransientError
 from infra.event_store.base import EventStore
 from infra.fleet.base import FleetView
 from infra.identity.base import Credentials, TokenSigner
 from infra.models.base import RecordedCalls
-from services.gateway.calls import Scope, call_of
+from services.gateway.calls import PRINCIPAL, Scope, call_of
 from services.gateway.console.approvals import ApprovalPages
 from services.gateway.console.dead_letters import DeadLetterPages
 from services.gateway.console.fleet import FleetPages
@@ -107,6 +109,7 @@ class Console:
         if error.code == "UNAUTHORIZED":
             had_one = bool(self._sessions.token(request))
             return 303, b"", {"Location": sign_in_path(_way_back(request), ended=had_one), "Content-Length": "0"}
+        self._know(request)
         kind = KINDS.get(error.code)
         answer = self._pages.show(
             request,
@@ -119,6 +122,13 @@ class Console:
         )
         headers = {name: value for name, value in answer.headers.items() if name != "set-cookie"}
         return error.status, bytes(answer.body), {**headers, **error.headers}
+
+    def _know(self, request: Request) -> None:
+        """Who is signed in finds the way to the other pages on a page that nobody signs in for, too."""
+        token = self._sessions.token(request)
+        if token and PRINCIPAL not in request.scope:
+            with suppress(ApiError, TransientError):
+                request.scope[PRINCIPAL] = self._sessions.access.holder(token)
 
 
 def _way_back(request: Request) -> str:

@@ -143,6 +143,7 @@ async def test_what_is_not_there_is_a_page_too() -> None:
     for path, status in (("/console/nope", 404), ("/console/requests/", 404), ("/console/sign-out", 405)):
         answer = await visitor.get(path)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert 'href="/console/approvals"' in answer.text  # and the way to the others is there
 
 
 async def test_a_database_that_is_away_and_a_defect_are_pages_that_tell_nothing_of_their_cause() -> None:
