@@ -94,11 +94,14 @@ def _print_next(settings: MeshSettings) -> None:
         'publish CreateRequest \'{"customer_id": "cust-0042", "message": "My invoice of May is wrong"}\'',
         "events tail --from-start --no-follow --limit 20",
         "token --tenant acme --role admin",
+        "users add ada --tenant acme --role admin --generate",
         "projections rebuild requests",
         "doctor",
-        "down",
     ):
         tell(f"  {own_name()} {command}")
+    if found is not None and found.gateway_url is not None:
+        tell(f"  in a browser, as ada of acme: {found.gateway_url}/console")
+    tell(f"  {own_name()} down")
 
 
 # -- publishing --------------------------------------------------------------------------------------------------------------------------
