@@ -1,13 +1,17 @@
-"""Reads a metric from the workers of this folder's fleet, over their own ports; used by the demo."""
+"""Reads a metric from the workers of this folder's fleet, over their own ports; used by the demo and the doctor."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.supervisor.fleet_file import read_fleet
 from infra.supervisor.readiness import metrics_of
+from infra.telemetry.names import POOL_CONNECTIONS
+
+POOLS_SECONDS = 2.0
 
 
 def sum_of(state_dir: Path, member: str, metric: str) -> float | None:
@@ -18,6 +22,17 @@ def sum_of(state_dir: Path, member: str, metric: str) -> float | None:
     if not texts or None in texts:
         return None
     return sum(_value(text, metric) for text in texts if text is not None)
+
+
+def pools_of(ports: Iterable[int | None]) -> int:
+    """How many pools of database connections the processes on these ports have; those that do not answer have none."""
+    texts = [metrics_of(port, timeout=POOLS_SECONDS) for port in ports if port is not None]
+    return sum(len(_labels(text, POOL_CONNECTIONS, "pool")) for text in texts if text is not None)
+
+
+def _labels(text: str, metric: str, label: str) -> set[str]:
+    families = text_string_to_metric_families(text)
+    return {sample.labels[label] for family in families for sample in family.samples if sample.name == metric}
 
 
 def _value(text: str, metric: str) -> float:

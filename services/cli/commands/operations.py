@@ -28,6 +28,6 @@ def doctor(output: OutputOption = Output.TABLE) -> None:
     """Check Python, servers, schema, topics, workers and disk; each line says ok, warn or fail, and what to do. Exit code 1 on a fail."""
     import asyncio
 
-    from services.cli.doctor import doctor as work
+    from services.cli.doctor.run import doctor as work
 
     raise typer.Exit(asyncio.run(work(output)))

@@ -1,4 +1,4 @@
-"""Migrations, read models and the doctor from the command line, against real servers."""
+"""Migrations and read models from the command line, against real servers."""
 
 import json
 
@@ -11,11 +11,6 @@ from services.cli import exit_codes
 from tests.integration.cli.conftest import Cli, execute
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-
-
-def findings(cli: Cli) -> tuple[int, dict[str, str]]:
-    answer = cli("doctor", "-o", "json")
-    return answer.code, {each["what"]: each["verdict"] for each in answer.json}
 
 
 def test_migrate_says_what_it_did_and_can_be_repeated(bare_cli: Cli) -> None:
@@ -83,38 +78,6 @@ def test_lag_is_counted_in_the_store(cli: Cli, mesh_settings: MeshSettings) -> N
     execute(mesh_settings, "UPDATE requests.log_head SET position = 5")
     state = next(each for each in cli("projections", "list", "-o", "json").json if each["name"] == "requests")
     assert (state["lag"], state["lag_is_at_least"]) == (5, False)
-
-
-def test_the_doctor_finds_nothing_where_all_is_well(cli: Cli) -> None:
-    code, found = findings(cli)
-    assert code == 0
-    assert {name for name, verdict in found.items() if verdict == "warn"} <= {"workers", "disk", "postgres"}
-    assert {"python", "packages", "endpoints", "schema", "relay", "dead letters", "kafka and topics", "redis"} <= set(found)
-    text = cli("doctor").out
-    assert "no fleet runs here" in text
-    assert "0 fail" in text
-
-
-def test_the_doctor_finds_missing_topics(bare_cli: Cli) -> None:
-    code, found = findings(bare_cli)
-    assert (code, found["kafka and topics"], found["schema"]) == (1, "fail", "ok")
-    assert "agentmesh migrate" in bare_cli("doctor").out
-
-
-def test_the_doctor_finds_a_missing_schema(cli: Cli, mesh_settings: MeshSettings) -> None:
-    execute(mesh_settings, "DROP TABLE public.schema_version")
-    code, found = findings(cli)
-    assert (code, found["schema"]) == (1, "fail")
-
-
-def test_the_doctor_finds_servers_that_are_away(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:1/none")
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
-    code, found = findings(cli)
-    assert code == 1
-    assert (found["postgres"], found["redis"], found["kafka and topics"]) == ("fail", "warn", "fail")
-    assert "secret" not in cli("doctor").out
 
 
 @pytest.mark.parametrize(
