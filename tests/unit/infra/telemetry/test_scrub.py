@@ -277,11 +277,11 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_no_text_is_slow(piece: str) -> None:
-    """32,768 characters are read at most; none of them takes a second, whatever they are."""
+    """32,768 characters are read at most; none of them takes a second of a processor, whatever they are."""
     text = piece * (READ_CHARACTERS // len(piece) + 1)
-    started = time.perf_counter()
+    started = time.thread_time()
     scrub_text(text)
-    assert time.perf_counter() - started < 1.5
+    assert time.thread_time() - started < 1
 
 
 def test_a_usual_line_costs_little() -> None:
@@ -292,6 +292,6 @@ def test_a_usual_line_costs_little() -> None:
 
 
 def _seconds(work: Any) -> float:
-    started = time.perf_counter()
+    started = time.thread_time()
     work()
-    return time.perf_counter() - started
+    return time.thread_time() - started
