@@ -11,7 +11,16 @@ from infra.read_models.base import ReadModel
 from infra.read_models.rebuild import Rebuild, RebuildDiffers
 from infra.settings import MeshSettings
 from projections.agents.projection import AGENTS
-from projections.agents.queries import AgentView, GetAgent, ListAgents, agent_version, get_agent, list_agents
+from projections.agents.queries import (
+    AgentView,
+    GetAgent,
+    KindCount,
+    ListAgents,
+    agent_counts,
+    agent_version,
+    get_agent,
+    list_agents,
+)
 from projections.tasks.projection import TASKS
 from projections.tasks.queries import (
     GetTask,
@@ -167,6 +176,11 @@ async def test_lists_filter_and_go_on_page_by_page(mesh_settings: MeshSettings) 
         assert [first.agent_id, *(view.agent_id for view in rest)] == ["agent-2", "agent-1"]
         assert [view.agent_id for view in await list_agents(mesh.database, ListAgents(tenant_id=TENANT, kind="triage"))] == ["agent-1"]
         assert await list_agents(mesh.database, ListAgents(tenant_id=TENANT, status="draining")) == []
+        assert await agent_counts(mesh.database, TENANT) == [
+            KindCount("research", {"available": 1}, 0, 1),
+            KindCount("triage", {"available": 1}, 1, 2),
+        ]
+        assert await agent_counts(mesh.database, OTHER) == []
 
         assert await open_assignments(mesh.database, TENANT, ["agent-1", "agent-2"]) == {"agent-1": 1}
         assert await open_assignments(mesh.database, TENANT, []) == {}

@@ -107,6 +107,12 @@ async def test_requests_are_found_by_status_customer_and_escalation(database: Da
     assert await ids(escalated=True) == [ASKED_ANEW, APPROVED]
     assert await ids(escalated=False, status="rejected") == [EXPIRED, REJECTED]
     assert [view.request_id for view in await find_by_customer(database, TENANT, "cust-0000")] == [IN_ADVANCE, SIMPLE]
+    found = await get_request(database, GetRequest(tenant_id=TENANT, request_id=SIMPLE))
+    assert found is not None
+    assert SIMPLE in await ids(text=found.message[2:-2].upper())
+    assert await ids(text=found.message, customer_id="cust-of-nobody") == []
+    for wild in ("%", "_", "\\", "' OR 1=1 --"):  # they mean themselves
+        assert await ids(text=wild) == []
     assert await find_by_customer(database, OTHER, "cust-0000") == []
 
 
