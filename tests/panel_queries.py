@@ -25,6 +25,7 @@ class PanelQuery:
     """`promql` or `sql`."""
     text: str
     legend: str = ""
+    exemplar: bool = False
 
     @property
     def place(self) -> str:
@@ -48,13 +49,24 @@ def queries(board: str, document: Mapping[str, Any]) -> Iterator[PanelQuery]:
         for target in panel["targets"]:
             language, text = ("sql", target["rawSql"]) if "rawSql" in target else ("promql", target["expr"])
             legend = target.get("legendFormat", "")
-            yield PanelQuery(board, panel["title"], panel["type"], target["refId"], language, text, legend)
+            exemplar = target.get("exemplar", False)
+            yield PanelQuery(board, panel["title"], panel["type"], target["refId"], language, text, legend, exemplar)
 
 
 def annotations(board: str, document: Mapping[str, Any]) -> Iterator[PanelQuery]:
     """The queries behind the marks on the time axis."""
     for found in document["annotations"]["list"]:
         yield PanelQuery(board, found["name"], "annotation", "A", "promql", found["expr"])
+
+
+def variables(board: str, document: Mapping[str, Any]) -> Iterator[PanelQuery]:
+    """The queries behind the choices at the top: `label_values(selector, label)` as PromQL that has a series for each choice."""
+    for found in document["templating"]["list"]:
+        if found["type"] == "query" and isinstance(found["query"], dict):
+            selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", found["query"]["query"]).groups()  # type: ignore[union-attr]
+            yield PanelQuery(board, found["name"], "variable", "A", "promql", f"count by ({label}) ({selector})")
+        elif found["type"] == "query":
+            yield PanelQuery(board, found["name"], "variable", "A", "sql", found["query"])
 
 
 def filled_in(text: str, *, rate_interval: str = "5m", span: str = "1h") -> str:

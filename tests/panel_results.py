@@ -68,6 +68,12 @@ class Judge:
             result.error = str(error).strip()
         return result
 
+    def traced(self, query: PanelQuery) -> bool:
+        """Whether a query's answers lead to traces: its series carry exemplars with a trace's id."""
+        expression = filled_in(query.text, rate_interval=self._shown.rate_interval, span=self._shown.span)
+        found = self._server.exemplars(expression, self._shown.start, self._shown.end)
+        return any("trace_id" in exemplar["labels"] for each in found for exemplar in each["exemplars"])
+
     def _ask_prometheus(self, result: Result) -> None:
         shown = self._shown
         expression = filled_in(result.query.text, rate_interval=shown.rate_interval, span=shown.span)

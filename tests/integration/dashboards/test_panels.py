@@ -9,7 +9,8 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,9 +30,9 @@ from tests.integration.dashboards.panel_fleet import MARKER
 from tests.integration.gateway.conftest import KEY, MANY, Caller
 from tests.mesh import Mesh
 from tests.model_endpoint import ModelEndpoint, model_endpoint
-from tests.panel_queries import PanelQuery, annotations, documents, queries
+from tests.panel_queries import PanelQuery, annotations, documents, queries, variables
 from tests.panel_results import Judge, Result, Shown, faults, summary, write
-from tests.prometheus_server import PrometheusServer, Target, needs, prometheus
+from tests.prometheus_server import Target, needs, prometheus
 from tests.proxy import Proxy
 
 pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(900), needs("prometheus")]
@@ -54,6 +55,9 @@ QUICK = {
     "AGENTMESH_RATE_LIMIT_REQUESTS": MANY,
     "AGENTMESH_MODEL_NAME": "gpt-4o-mini",
     "AGENTMESH_MODEL_TIMEOUT_SECONDS": "5",
+    # Sampled traces, so that histograms carry exemplars; nobody takes the spans, which is a fault that operators see, too.
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+    "AGENTMESH_TRACE_SAMPLE_RATIO": "0.5",
     "AGENTMESH_MONITOR_INTERVAL_SECONDS": "1",
     "AGENTMESH_CACHE_OPERATION_SECONDS": "0.2",
 }
@@ -124,11 +128,43 @@ async def under_load(load: Load) -> None:
         await load.close()
 
 
-def look(server: PrometheusServer, observer: psycopg.Connection[Any], shown: Shown) -> tuple[Judge, list[Result]]:
-    """Every answer of every panel."""
-    judge = Judge(server, observer, [*TENANTS, LIMITED], shown)
-    asked = [query for board, document in documents().items() for query in queries(board, document)]
-    return judge, [judge.ask(query) for query in asked]
+@dataclass(frozen=True)
+class Looked:
+    """What a person sees who opens every dashboard."""
+
+    panels: list[Result]
+    choices: list[Result]
+    marks: list[Result]
+    planted: list[Result]
+    without_traces: list[str]
+    """Panels that should lead to traces, and do not."""
+
+
+PLANTED = (
+    ("unknown metric", "promql", "sum(agentmesh_no_such_metric)"),
+    ("broken expression", "promql", "sum(rate(http_requests_total))"),
+    ("only NaN", "promql", "0 * vector(NaN)"),
+    ("no rows", "sql", "SELECT 1 WHERE false"),
+    ("not for observers", "sql", "SELECT message FROM read_requests.requests"),
+)
+
+
+def look(judge: Judge) -> Looked:
+    """Ask everything of every dashboard, and faults that the judge must find."""
+
+    def asked(of: Callable[[str, Mapping[str, Any]], Iterable[PanelQuery]]) -> list[Result]:
+        return [judge.ask(query) for board, document in documents().items() for query in of(board, document)]
+
+    shown = asked(queries)
+    traced = [result.query for result in shown if result.query.exemplar]
+    assert traced
+    return Looked(
+        shown,
+        asked(variables),
+        asked(annotations),
+        [judge.ask(PanelQuery("planted", kind, "stat", "A", language, text)) for kind, language, text in PLANTED],
+        [query.place for query in traced if not judge.traced(query)],
+    )
 
 
 async def test_no_panel_is_empty_and_none_fails(
@@ -164,27 +200,18 @@ async def test_no_panel_is_empty_and_none_fails(
             await asyncio.to_thread(server.wait_for, "max(agentmesh_circuit_state) == 1", 10)
             await asyncio.to_thread(server.wait_for, f"min(timestamp(up)) > {time.time() + 1:.3f}", 10)
             shown = Shown(start - 2, time.time(), "15s" if LONG else "8s")
-            judge, results = await asyncio.to_thread(look, server, observer, shown)
-            marks = [judge.ask(mark) for board, document in documents().items() for mark in annotations(board, document)]
-            planted = [
-                judge.ask(PanelQuery("planted", kind, "stat", "A", language, text))
-                for kind, language, text in (
-                    ("unknown metric", "promql", "sum(agentmesh_no_such_metric)"),
-                    ("broken expression", "promql", "sum(rate(http_requests_total))"),
-                    ("only NaN", "promql", "0 * vector(NaN)"),
-                    ("no rows", "sql", "SELECT 1 WHERE false"),
-                    ("not for observers", "sql", "SELECT message FROM read_requests.requests"),
-                )
-            ]
+            looked = await asyncio.to_thread(look, Judge(server, observer, [*TENANTS, LIMITED], shown))
     if "AGENTMESH_PANEL_RESULTS" in os.environ:
-        write(Path(os.environ["AGENTMESH_PANEL_RESULTS"]), results, shown)
+        write(Path(os.environ["AGENTMESH_PANEL_RESULTS"]), looked.panels, shown)
     with capsys.disabled():
-        print(f"\nthe load: {'; '.join(load.done)}\npanel proof: {summary(results)}; {time.time() - began:.0f} s")
-    assert not faults(results), "\n".join(f"{place}: {why}" for place, why in sorted(faults(results).items()))
-    assert [mark.error for mark in marks if mark.error] == []
+        print(f"\nthe load: {'; '.join(load.done)}\npanel proof: {summary(looked.panels)}; {time.time() - began:.0f} s")
+    found = faults([*looked.panels, *looked.choices])
+    assert not found, "\n".join(f"{place}: {why}" for place, why in sorted(found.items()))
+    assert [mark.error for mark in looked.marks if mark.error] == []  # nothing to mark is good news
+    assert looked.without_traces == []
     assert fleet.died == []
-    verdicts = faults(planted)
-    assert len(verdicts) == len(planted), "a planted fault was not caught"
+    verdicts = faults(looked.planted)
+    assert len(verdicts) == len(PLANTED), "a planted fault was not caught"
     assert [verdicts[f"planted / {kind} / A"] for kind in ("unknown metric", "only NaN", "no rows")] == ["empty"] * 3
     assert "expected type range vector" in verdicts["planted / broken expression / A"]
     assert "permission denied" in verdicts["planted / not for observers / A"]
