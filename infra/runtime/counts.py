@@ -11,6 +11,7 @@ from contracts.registry import events_of
 from infra.event_store.base import OutcomeKind
 from infra.runtime.base import Measured
 from infra.runtime.decide import Decision
+from infra.telemetry.bounded import exemplar_of
 from infra.telemetry.metrics import Metrics
 
 RETRIED = ("load", "append", "decide")
@@ -57,8 +58,9 @@ class CommandCounts:
                 if outcome.kind is OutcomeKind.REJECTED:
                     self._metrics.commands_rejected_total.labels(topic=self._topic, code=outcome.code).inc()
             types.update(event.type_name for event in decision.append.events)
+            trace = exemplar_of(decision.after.trace) if decision.durations else None
             for measured, label, seconds in decision.durations:
-                self._durations[measured].labels(label).observe(max(0.0, seconds))
+                self._durations[measured].labels(label).observe(max(0.0, seconds), trace)
             for _, differs in decision.duplicates:
                 self._duplicates[DIFFERENT if differs else SAME].inc()
         for kind, count in kinds.items():

@@ -16,6 +16,7 @@ from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
 
 from infra.telemetry import names
+from infra.telemetry.traceparent import parse_traceparent
 
 DEFAULT_LABEL_LIMIT = 1_000
 # Partitions are bounded by the broker; a gauge of "other partitions" would mean nothing.
@@ -139,6 +140,12 @@ def exemplar() -> dict[str, str] | None:
     """The running span's trace as an observation names it, for OpenMetrics readers; None where no span is recorded."""
     context = trace.get_current_span().get_span_context()
     return {"trace_id": f"{context.trace_id:032x}"} if context.trace_flags.sampled else None
+
+
+def exemplar_of(traceparent: str | None) -> dict[str, str] | None:
+    """The trace of a header as an observation names it; None where there is none or nobody records it."""
+    found = parse_traceparent(traceparent)
+    return {"trace_id": found.trace_id} if found is not None and found.sampled else None
 
 
 class timed:

@@ -1,5 +1,7 @@
 """What a command worker counts: what it has committed, and 0 of everything that it knows before."""
 
+import pytest
+
 from infra.event_store.base import AggregateAppend, NewEvent, NewOutcome, OutcomeKind
 from infra.runtime.base import Duration, Measured
 from infra.runtime.counts import CommandCounts
@@ -45,3 +47,13 @@ def test_what_is_committed_is_counted_by_outcome_code_type_and_duration() -> Non
     assert value("agentmesh_events_appended_total", {"type": "RequestCompleted"}) == 2
     assert value("agentmesh_request_duration_seconds_count", {"status": "completed"}) == 4
     assert value("agentmesh_request_duration_seconds_sum", {"status": "completed"}) == 6
+
+
+@pytest.mark.parametrize(("flags", "named"), [("01", {"trace_id": "a" * 32}), ("00", None)])
+def test_a_duration_names_the_trace_of_its_aggregate_where_somebody_records_it(flags: str, named: dict[str, str] | None) -> None:
+    metrics = Metrics()
+    decision = Decision(AggregateAppend("req-1", 0), CachedState(None, 1, f"00-{'a' * 32}-{'b' * 16}-{flags}"))
+    decision.durations = [Duration(Measured.REQUEST_DURATION, "completed", 3.0)]
+    CommandCounts(metrics, "requests", TOPIC, {}).written([decision])
+    samples = [sample for family in metrics.request_duration_seconds.collect() for sample in family.samples if sample.exemplar]
+    assert [sample.exemplar.labels for sample in samples if sample.exemplar] == ([named] if named else [])
