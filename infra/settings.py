@@ -177,6 +177,11 @@ class MeshSettings(BaseSettings):
     trace_sample_ratio: float = Field(
         0.1, ge=0.0, le=1.0, description="The share of new traces that is recorded; a trace that its sender sampled always is."
     )
+    trace_url: str | None = Field(
+        None,
+        pattern=r"^https?://\S*\{trace_id\}\S*$",
+        description="Where people find a trace, such as `http://localhost:16686/trace/{trace_id}`; timelines then show addresses.",
+    )
     metrics_label_limit: int = Field(
         1_000, ge=1, description="Values of one metric label that are kept apart; further ones count as `other`."
     )

@@ -33,12 +33,14 @@ COLUMNS = {
     "input_tokens": "bigint",
     "output_tokens": "bigint",
     "cost": "text",
+    "trace_id": "text",
 }
 NO_TASK: Mapping[str, Any] = dict.fromkeys(
     ("task_type", "attempt", "agent_id", "outcome", "duration_ms", "model", "input_tokens", "output_tokens", "cost")
 )
 NO_USAGE: Mapping[str, Any] = dict.fromkeys(("model", "input_tokens", "output_tokens", "cost"))
 FIRST_ATTEMPT = 1
+SAMPLED = 0x01
 
 
 def _triaged(event: requests.RequestTriaged) -> str:
@@ -126,7 +128,15 @@ def _common(recorded: RecordedEvent, event: Event) -> dict[str, Any]:
         "event": type(event).__name__,
         "by": metadata.auth_id,
         "what": None if what is None else what(event),
+        "trace_id": _recorded_trace(metadata.traceparent),
     }
+
+
+def _recorded_trace(traceparent: str | None) -> str | None:
+    """The trace id of a `traceparent`, where its flags say that the trace is recorded; the envelope has checked its form."""
+    if traceparent is None or not int(traceparent[53:55], 16) & SAMPLED:
+        return None
+    return traceparent[3:35]
 
 
 def _usage(event: tasks.TaskPaused | tasks.TaskReassigned | tasks.TaskCompleted) -> Mapping[str, Any]:
@@ -143,7 +153,7 @@ def _usage(event: tasks.TaskPaused | tasks.TaskReassigned | tasks.TaskCompleted)
 
 TIMELINE = ReadModel(
     name="timeline",
-    version=2,
+    version=3,
     gathers=True,
     contexts=("requests", "tasks"),
     package="projections.timeline",

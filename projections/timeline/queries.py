@@ -15,7 +15,7 @@ __all__ = ["Entry", "GetTimeline", "Part", "Step", "StepKind", "TimelineView", "
 
 ROWS = b"""
 SELECT clock_timestamp(), stream_id, context, version, position, at, event, task_type, attempt, agent_id, by, outcome, what, duration_ms,
-model, input_tokens, output_tokens, cost
+model, input_tokens, output_tokens, cost, trace_id
 FROM read_timeline.timeline WHERE request_id = %(id)s AND tenant_id = %(tenant)s ORDER BY at, context, stream_id, version
 """
 ENDINGS = frozenset(event.__name__ for event, status in STATUS_AFTER.items() if status in FINAL_STATUSES)
@@ -42,6 +42,11 @@ class TimelineView(BaseModel):
     entries: tuple[Entry, ...]
     parts: tuple[Part, ...]
     totals: Totals
+
+    @property
+    def trace_ids(self) -> tuple[str, ...]:
+        """The recorded traces in which the request was worked on, the request's own first; a person's decision has one of its own."""
+        return tuple(dict.fromkeys(entry.trace_id for entry in self.entries if entry.trace_id is not None))
 
 
 async def request_timeline(port: QueryPort, query: GetTimeline) -> TimelineView | None:

@@ -1,5 +1,5 @@
 -- Read model `timeline`: one row an event of requests and tasks, inserted once. `request_id` is what a task is about; where that is no request
--- nobody asks for it. `what` is the gist of the event in words, `by` its actor. Each row carries its own version of its stream; there is no
+-- nobody asks for it. `what` is the gist of the event in words, `by` its actor, `trace_id` its trace where that is recorded. Each row carries its own version of its stream; there is no
 -- order across contexts but that of time.
 CREATE TABLE {schema}.timeline (
     stream_id text NOT NULL,
@@ -20,5 +20,6 @@ CREATE TABLE {schema}.timeline (
     model text,
     input_tokens bigint,
     output_tokens bigint,
-    cost text
+    cost text,
+    trace_id text
 );

@@ -41,6 +41,7 @@ class Entry(BaseModel):
     input_tokens: int | None
     output_tokens: int | None
     cost: Decimal | None
+    trace_id: str | None = None
 
 
 class StepKind(StrEnum):

@@ -54,10 +54,11 @@ async def timeline(tenant: str, request_id: str, output: Output) -> None:
     query = GetTimeline(tenant_id=tenant, request_id=request_id)
     async with open_mesh() as mesh:
         found = existing(await request_timeline(mesh.database, query), "request", request_id, tenant)
+        trace_url = mesh.settings.trace_url
     if output is Output.JSON:
-        print_json(found.model_dump(mode="json"))
+        print_json(found.model_dump(mode="json") | {"trace_ids": found.trace_ids})
     else:
-        console().print(timeline_tree(found))
+        console().print(timeline_tree(found, trace_url))
 
 
 def _cells(view: RequestView) -> list[object]:

@@ -13,6 +13,7 @@ from projections.timeline.queries import Entry, Part, Step, StepKind, TimelineVi
 if TYPE_CHECKING:
     from rich.tree import Tree
 
+TRACE_ID = "{trace_id}"
 WORDS = {
     StepKind.WAITING_FOR_AGENT: "waited for an agent",
     StepKind.WORK: "work",
@@ -21,13 +22,16 @@ WORDS = {
 STYLES = {StepKind.WAITING_FOR_AGENT: "yellow", StepKind.WORK: "green", StepKind.WAITING_FOR_PERSON: "magenta"}
 
 
-def timeline_tree(view: TimelineView) -> Tree:
-    """The tree: parts and the request's own events in the order of time, the steps of each part below it, the sums at the top."""
+def timeline_tree(view: TimelineView, trace_url: str | None = None) -> Tree:
+    """The tree: parts and the request's own events in the order of time, the steps of each part below it, the sums at the top, and its
+    recorded traces, as addresses where `trace_url` says how one is found."""
     from rich.text import Text
     from rich.tree import Tree
 
     tree = Tree(Text(_headline(view), style="bold"))
     tree.add(Text(_sums(view)))
+    for trace_id in view.trace_ids:
+        tree.add(Text(f"trace {trace_id}" if trace_url is None else trace_url.replace(TRACE_ID, trace_id), style="dim"))
     for item in _in_order(view):
         offset = f"+{duration((_began(item) - view.began_at).total_seconds()):<8}"
         if isinstance(item, Entry):

@@ -76,13 +76,15 @@ class RequestDecisions(Linked):
 
 
 class RequestTimeline(Linked):
-    """Where the time of a request went: its parts with their steps, and the sums. `ended_at` is null while it is open."""
+    """Where the time of a request went: its parts with their steps, and the sums. `ended_at` is null while it is open. `trace_ids` are the
+    recorded traces of it, its own first."""
 
     request_id: str
     began_at: datetime
     ended_at: datetime | None
     parts: tuple[Part, ...]
     totals: Totals
+    trace_ids: tuple[str, ...]
 
 
 def links_of(base_url: str, view: RequestView, may: May) -> dict[str, Link]:
@@ -141,6 +143,7 @@ def represent_timeline(base_url: str, found: TimelineView) -> RequestTimeline:
         ended_at=found.ended_at,
         parts=found.parts,
         totals=found.totals,
+        trace_ids=found.trace_ids,
         links=_of_request(base_url, found.request_id, "timeline"),
     )
 

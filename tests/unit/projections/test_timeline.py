@@ -145,3 +145,15 @@ def test_clocks_that_differ_never_make_time_negative() -> None:
     found = parts(rows, NOON)
     assert all(step.seconds >= 0 for step in found[0].steps)
     assert totals(rows, found, True, NOON).other_seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "trace_id"),
+    [("01", "4bf92f3577b34da6a3ce929d0e0e4736"), ("03", "4bf92f3577b34da6a3ce929d0e0e4736"), ("00", None), ("02", None)],
+)
+def test_a_row_has_the_trace_of_its_event_where_that_is_recorded(flags: str, trace_id: str | None) -> None:
+    traceparent = f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}"
+    logs = [[event._replace(metadata=event.metadata._replace(traceparent=traceparent)) for event in log] for log in LOGS.values()]
+    rows = tables_after(TIMELINE, logs)
+    assert {row["trace_id"] for row in rows.values()} == {trace_id}
+    assert {row["trace_id"] for row in ROWS.values()} == {None}

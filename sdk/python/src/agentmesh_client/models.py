@@ -166,6 +166,7 @@ class Timeline(Resource):
     ended_at: datetime | None = None
     parts: tuple[Part, ...]
     totals: Totals
+    trace_ids: tuple[str, ...] = ()
 
 
 class Approval(Resource):

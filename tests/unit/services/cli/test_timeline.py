@@ -17,9 +17,10 @@ ROWS = tables_after(TIMELINE, [LOGS["requests"], LOGS["tasks"]])
 NOW = BEGAN + timedelta(hours=2)
 
 
-def printed(request_id: str, *, over: bool) -> list[str]:
+def printed(request_id: str, *, over: bool, trace_ids: tuple[str, ...] = (), trace_url: str | None = None) -> list[str]:
     rows = [Entry(**{name: row[name] for name in Entry.model_fields}) for row in ROWS.values() if row["request_id"] == request_id]
     rows.sort(key=lambda entry: (entry.at, entry.context, entry.stream_id, entry.version))
+    rows = [row.model_copy(update={"trace_id": trace_id}) for row, trace_id in zip(rows, trace_ids, strict=False)] + rows[len(trace_ids) :]
     found = parts(rows, NOW)
     view = TimelineView(
         request_id=request_id,
@@ -32,7 +33,7 @@ def printed(request_id: str, *, over: bool) -> list[str]:
     )
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(timeline_tree(view))
+        console.print(timeline_tree(view, trace_url))
     return captured.get().splitlines()
 
 
@@ -76,3 +77,12 @@ def test_what_goes_on_is_said_to_go_on() -> None:
 )
 def test_a_duration_is_told_in_its_two_largest_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_its_recorded_traces_are_named_or_where_they_are_found() -> None:
+    request, decision = "a" * 32, "b" * 32
+    named = [line for line in printed("req-1", over=True, trace_ids=(request, request, decision)) if "trace" in line]
+    assert [line.split()[-2:] for line in named] == [["trace", request], ["trace", decision]]
+    found = printed("req-1", over=True, trace_ids=(request,), trace_url="http://localhost:16686/trace/{trace_id}")
+    assert [line.split()[-1] for line in found if "16686" in line] == [f"http://localhost:16686/trace/{request}"]
+    assert not [line for line in printed("req-1", over=True) if "trace" in line]
