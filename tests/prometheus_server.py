@@ -332,6 +332,7 @@ def prometheus_of(folder: Path, config: Path) -> Iterator[PrometheusServer]:
             f"--web.listen-address=127.0.0.1:{port}",
             "--web.enable-lifecycle",
             "--enable-feature=exemplar-storage",
+            "--scrape.discovery-reload-interval=1s",
         ]
 
     server = PrometheusServer("prometheus", folder, arguments, "/-/ready")

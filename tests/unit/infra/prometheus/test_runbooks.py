@@ -1,5 +1,6 @@
 """The runbooks: same sections, and every command, setting, query, log and link that they name is there; planted wrong ones are caught."""
 
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -28,10 +29,15 @@ def blocks(text: str, language: str) -> list[str]:
     return [line for block in re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines() if line]
 
 
+@functools.cache
+def _agentmesh() -> Any:
+    return typer.main.get_command(app)
+
+
 def command_faults(line: str) -> Iterator[str]:
-    """What `agentmesh` would say of a command line, were it typed; the command itself is not run."""
-    command: Any = typer.main.get_command(app)
-    words = shlex.split(line)[1:]
+    """What `agentmesh` would say of a command line, were it typed; the command itself is not run. What stands behind a pipe is not ours."""
+    command = _agentmesh()
+    words = shlex.split(line.partition(" | ")[0])[1:]
     context: Any = command.context_class(command, info_name="agentmesh")
     try:
         while words and hasattr(command, "resolve_command"):
