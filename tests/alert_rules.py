@@ -28,8 +28,8 @@ SEVERITIES = ("page", "ticket", "info")
 # What the scrape config adds to every series; a metric's own label `worker` becomes `exported_worker`.
 TARGET_LABELS = frozenset({"job", "instance", "worker", "replica", "exported_worker", "__name__"})
 SUFFIXES = {
-    "counter": ("_total", "_created"),
-    "histogram": ("_bucket", "_count", "_sum", "_created"),
+    "counter": ("_total",),
+    "histogram": ("_bucket", "_count", "_sum"),
     "info": ("_info",),
     "gauge": ("",),
 }

@@ -261,22 +261,22 @@ class WebhookReceiver:
         with self._arrived:
             return [(arrived, alert) for arrived, body in self.notifications for alert in body["alerts"]]
 
-    def wait_for(self, alertname: str, status: str, seconds: float, **labels: str) -> tuple[float, dict[str, Any]]:
-        """Wait for an alert in a state; answers when it arrived (Unix time) and what it says."""
+    def wait_for(self, alertname: str, status: str, seconds: float, *, since: float = 0, **labels: str) -> tuple[float, dict[str, Any]]:
+        """Wait for an alert in a state that arrives after `since` (Unix time); answers when it arrived and what it says."""
         wanted = {"alertname": alertname, **labels}
         deadline = time.monotonic() + seconds
         while True:
             for arrived, alert in self.alerts():
-                if alert["status"] == status and wanted.items() <= alert["labels"].items():
+                if arrived >= since and alert["status"] == status and wanted.items() <= alert["labels"].items():
                     return arrived, alert
             left = deadline - time.monotonic()
             assert left > 0, f"{alertname} {status} did not come within {seconds:g} s; there came {self.told()}"
             with self._arrived:
                 self._arrived.wait(min(left, 0.5))
 
-    def told(self) -> list[tuple[str, str]]:
-        """(alert, status) of all that came."""
-        return [(alert["labels"]["alertname"], alert["status"]) for _, alert in self.alerts()]
+    def told(self, since: float = 0) -> list[tuple[str, str]]:
+        """(alert, status) of all that came, or came after `since` (Unix time)."""
+        return [(alert["labels"]["alertname"], alert["status"]) for arrived, alert in self.alerts() if arrived >= since]
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         receiver = self

@@ -279,7 +279,7 @@ async def the_worker_dies(machine: Machine, watch: Watch, hook: WebhookReceiver,
     told.say("SIGKILL to the projections worker and its supervisor", lost)
     watch.forget()
     await watch.until(lambda: (DOWN, "active") in watch.moments, f"{DOWN} in Alertmanager")
-    arrived, alert = await asyncio.to_thread(hook.wait_for, DOWN, "firing", PATIENCE, worker="projections")
+    arrived, alert = await asyncio.to_thread(hook.wait_for, DOWN, "firing", PATIENCE, since=lost, worker="projections")
     assert alert["annotations"]["runbook_url"] == "docs/runbooks/worker-down.md"
     assert "runbooks" not in alert["labels"]
     await watch.inhibited(LAG)
@@ -287,14 +287,14 @@ async def the_worker_dies(machine: Machine, watch: Watch, hook: WebhookReceiver,
     told.of_watch(watch, lost)
     told.say(f"{DOWN} at the webhook ({arrived - lost:.1f} s after the fault)", arrived)
     told.say(f"the lag of the read model is {lag:.0f} s; {LAG} is held back by {DOWN}")
-    assert LAG not in {name for name, _ in hook.told()}
+    assert LAG not in {name for name, _ in hook.told(lost)}
 
     started = time.time()
     told.say("agentmesh up", started)
     await machine.up()
     ready = time.time()
     told.say(f"the worker is ready ({ready - started:.1f} s)", ready)
-    resolved, _ = await asyncio.to_thread(hook.wait_for, DOWN, "resolved", PATIENCE, worker="projections")
+    resolved, _ = await asyncio.to_thread(hook.wait_for, DOWN, "resolved", PATIENCE, since=started, worker="projections")
     assert arrived < started < resolved
     told.say(f"{DOWN} resolved at the webhook ({resolved - started:.1f} s after the start)", resolved)
     await watch.gone(DOWN, LAG)
@@ -309,14 +309,14 @@ async def the_read_model_stands_still(mesh: Mesh, watch: Watch, hook: WebhookRec
         await connection.execute("LOCK TABLE read_requests.requests IN EXCLUSIVE MODE")  # others may read
         held = time.time()
         told.say("somebody locks the table of the read model", held)
-        arrived, alert = await asyncio.to_thread(hook.wait_for, LAG, "firing", PATIENCE, name="requests")
+        arrived, alert = await asyncio.to_thread(hook.wait_for, LAG, "firing", PATIENCE, since=held, name="requests")
         assert alert["labels"]["severity"] == "page"
         told.say(f"{LAG} at the webhook ({arrived - held:.1f} s after the fault)", arrived)
     finally:
         await connection.close()
     released = time.time()
     told.say("the lock is released", released)
-    resolved, _ = await asyncio.to_thread(hook.wait_for, LAG, "resolved", PATIENCE, name="requests")
+    resolved, _ = await asyncio.to_thread(hook.wait_for, LAG, "resolved", PATIENCE, since=released, name="requests")
     told.say(f"{LAG} resolved at the webhook ({resolved - released:.1f} s later)", resolved)
     await watch.gone(DOWN, LAG)
     assert alert["annotations"]["summary"] == "The read model requests falls behind"
