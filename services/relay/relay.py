@@ -93,6 +93,7 @@ class ContextRelay:
                 await _wait(stop, delay_ms(self._failures) / 1000)
             finally:
                 leader.set(0)
+                metrics.outbox_pending.remove(self.context)  # another one tells it now
                 await self._drop_ahead()
                 await self._publisher.close()
 
