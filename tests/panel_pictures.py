@@ -28,7 +28,7 @@ from PIL import Image
 from tests.panel_queries import documents, panels
 
 WIDTH, COLUMN, UNIT, GAP, HEAD, DPI = 1440, 60, 30, 6, 46, 100
-COLOURS_OF_PNG = 100
+COLOURS_OF_PNG = 90
 CANVAS, PANEL, EDGE, TEXT, FAINT, GRID = "#111217", "#181b1f", "#2a2d34", "#d8d9e0", "#8e8f9c", "#26292f"
 COLOURS = {
     "green": "#3f8f4f", "yellow": "#c9920e", "orange": "#c4661f", "red": "#b93a4b", "blue": "#3d71d9", "text": "#4a4d57",
@@ -206,7 +206,7 @@ class Picture:
             spine.set_visible(False)
         plot.set_xlim(self._shown["start"], self._shown["end"])
         plot.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
-        long = self._shown["end"] - self._shown["start"] > 150
+        long = self._shown["end"] - self._shown["start"] > 900
         plot.xaxis.set_major_formatter(lambda value, _: datetime.fromtimestamp(value).strftime("%H:%M" if long else "%H:%M:%S"))
 
     def _lines(self, plot: Axes, lines: Sequence[tuple[str, Sequence[Sequence[float]]]], *, stacked: bool) -> float:
