@@ -21,11 +21,12 @@ from tests.integration.gateway.conftest import Spawn
 from tests.integration.gateway.console_world import BROKEN, TRACE, TRACES, World, furnished
 from tests.mesh import Mesh, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = os.environ.get("AGENTMESH_SCREENSHOTS")
 """A folder, where pictures are wanted."""
 MOST_TABS = 150
+PATIENT_MS = 20_000
 PAGES = ("Fleet", "Requests", "Approvals", "Dead letters", "Projections")
 
 
@@ -37,7 +38,7 @@ class Person:
         self.world = world
         self.complaints: list[str] = []
         self.pages: set[str] = set()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENT_MS)
         page.on("console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("requestfailed", lambda failed: self.complaints.append(f"{failed.url}: {failed.failure}"))
@@ -97,6 +98,7 @@ class Person:
 @asynccontextmanager
 async def person(world: World, *, dark: bool = False) -> AsyncIterator[Person]:
     """A browser with one page, which has nothing to complain of in the end."""
+    expect.set_options(timeout=PATIENT_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         try:
@@ -123,7 +125,9 @@ async def test_an_operator_does_the_days_work_with_the_mouse_and_with_the_keyboa
         await sign_in(ann)
         await look_around(ann)
         await approve(ann)
+        await ask_and_answer(ann)
         await requeue(ann)
+        await rebuild(ann)
         await ann.page.get_by_role("button", name="Sign out").click()
         await ann.at("Sign in")
         await the_document(ann)
@@ -153,7 +157,6 @@ async def look_around(ann: Person) -> None:
     steps = page.get_by_role("table", name="Steps of the timeline")
     assert await steps.get_by_text("model call").count() == 2
     await expect(page.get_by_role("link", name=TRACE)).to_have_attribute("href", TRACES + TRACE)
-    await ann.picture("request")
     for title in PAGES:
         await page.get_by_role("navigation", name="Pages").get_by_role("link", name=title).click()
         await ann.at(title)
@@ -203,6 +206,34 @@ async def approve(ann: Person) -> None:
     events = [each for each in await world.mesh.store.read_stream(world.refund) if "RequestApproved" in each.metadata.type_name]
     assert [(each.metadata.auth_type, each.metadata.auth_id[:5]) for each in events] == [("user", "user-")]
     assert events[0].event().reason == "The customer is right."  # type: ignore[attr-defined]
+    await page.goto(f"/console/requests/{world.refund}")
+    for lane in ("queue", "work", "model", "person"):
+        assert await page.locator(f".waterfall rect.{lane}").count() >= 1, lane
+    await ann.picture("request")
+
+
+async def ask_and_answer(ann: Person) -> None:
+    """A question about what waits, and its answer; the approval goes on waiting."""
+    page, world = ann.page, ann.world
+    await page.goto(f"/console/approvals/{world.urgent}")
+    await page.get_by_text("Ask for information").click()
+    await page.get_by_role("textbox", name="Question").fill("Was it charged twice?")
+    await page.get_by_role("button", name="Ask", exact=True).click()
+    await ann.told("The question is asked")
+    await page.get_by_role("textbox", name="Answer").fill("No, once.")
+    await page.get_by_role("button", name="Answer", exact=True).click()
+    await ann.told("The question is answered.")
+    await expect(page.locator("blockquote").nth(2)).to_have_text("No, once.")
+    names = await world.mesh.stream(world.urgent)
+    assert names[-2:] == ["InformationRequested", "InformationGiven"]
+
+
+async def rebuild(ann: Person) -> None:
+    """Order that a read model is built anew; it waits for its worker."""
+    await ann.page.goto("/console/projections")
+    await ann.page.get_by_role("button", name="Rebuild tenants").click()
+    await ann.told("The rebuild of tenants is waiting.")
+    await expect(ann.page.get_by_role("row", name="tenants").get_by_text("waiting")).to_be_visible()
 
 
 async def requeue(ann: Person) -> None:
@@ -232,7 +263,7 @@ async def requeue(ann: Person) -> None:
 async def the_document(ann: Person) -> None:
     """The API's document beside it, from files of our own."""
     await ann.page.goto("/docs")
-    await expect(ann.page.locator(".swagger-ui .opblock").first).to_be_visible(timeout=20_000)
+    await expect(ann.page.locator(".swagger-ui .opblock").first).to_be_visible()
 
 
 async def keyboard(ann: Person) -> None:
