@@ -14,7 +14,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from contracts.fields import to_utc
 
 ANY_ORIGIN = "*"
-TRACE_ID = "{trace_id}"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
@@ -65,17 +64,6 @@ class GatewaySettings(BaseSettings):
     stream_poll_ms: float = Field(25.0, ge=1, le=5_000, description="How often the logs are looked at while somebody reads a stream.")
     most_streams: int = Field(2_000, ge=1, le=100_000, description="Streams of events at a time; more are refused with 503.")
     most_streams_per_tenant: int = Field(1_000, ge=1, le=100_000, description="Streams of one tenant at a time; more are refused with 429.")
-
-    trace_url: str = Field(
-        "", max_length=500, description="Where the console's link to a trace leads, with `{trace_id}` in it. Not set: no link, only the id."
-    )
-
-    @field_validator("trace_url")
-    @classmethod
-    def _check_trace_url(cls, value: str) -> str:
-        if value and (urlsplit(value).scheme not in ("http", "https") or TRACE_ID not in value):
-            raise ValueError(f"must be a URL that starts with http:// or https:// and holds {TRACE_ID}")
-        return value
 
     @field_validator("cors_origins", "operator_tenants", mode="before")
     @classmethod

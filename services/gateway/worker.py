@@ -233,8 +233,8 @@ class GatewayWorker(ConnectedWorker):
             tokens,
             limits,
             KeptFleet(FleetNow(settings, "agentmesh-gateway-fleet")),
-            self.stores["requests"],
             PostgresRecordedCalls(self.database),
+            settings.trace_url,
             settings.environment,
             telemetry.version,
         )

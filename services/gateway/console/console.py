@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 
 from infra.errors import TransientError
-from infra.event_store.base import EventStore
 from infra.fleet.base import FleetView
 from infra.identity.base import Credentials, TokenSigner
 from infra.models.base import RecordedCalls
@@ -53,8 +52,9 @@ class Around(NamedTuple):
     signer: TokenSigner
     limits: RateLimits
     fleet: FleetView
-    requests: EventStore
     model_calls: RecordedCalls
+    trace_url: str | None
+    """Where people find a trace, with `{trace_id}` in it."""
     environment: str
     version: str
 
@@ -69,7 +69,7 @@ class Console:
         self._sign_in = SignInPages(desk, around.credentials, around.signer, around.limits, around.environment)
         self._rest: Sequence[Page] = (
             FleetPages(desk, around.fleet),
-            RequestPages(desk, around.requests, around.model_calls),
+            RequestPages(desk, around.model_calls, around.trace_url),
             ApprovalPages(desk),
             DeadLetterPages(desk),
             ProjectionPages(desk),

@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL
 from contracts.requests.values import RequestStatus, ValidCustomerId
-from infra.event_store.base import EventStore
 from infra.identity.base import Permission, Principal
 from infra.models.base import RecordedCalls
 from projections.requests.queries import RequestView, request_decisions, request_history
-from projections.timeline.queries import GetTimeline, request_timeline
+from projections.timeline.queries import GetTimeline, TimelineView, request_timeline
 from services.gateway.calls import principal_of
 from services.gateway.console.page import PAGE_ROWS, Desk, Page, filters, next_page
 from services.gateway.console.session import PREFIX
@@ -24,11 +23,11 @@ from services.gateway.errors import ApiError
 from services.gateway.parameters import IdInPath
 from services.gateway.resources.base import Listed
 from services.gateway.resources.requests import ListedStatus, RequestRoutes
-from services.gateway.settings import TRACE_ID
 
 PATH = f"{PREFIX}/requests"
 STATUSES = ListedStatus.__args__  # type: ignore[attr-defined]
 MAX_TEXT = 100
+TRACE_ID = "{trace_id}"
 
 
 class Search(BaseModel):
@@ -48,11 +47,11 @@ class Search(BaseModel):
 class RequestPages(Page):
     """A customer sees its own requests, as in the API."""
 
-    def __init__(self, desk: Desk, store: EventStore, calls: RecordedCalls) -> None:
+    def __init__(self, desk: Desk, calls: RecordedCalls, trace_url: str | None) -> None:
         super().__init__(desk)
         self._requests = RequestRoutes(desk.parts)
-        self._store = store
         self._calls = calls
+        self._trace_url = trace_url
 
     def router(self) -> APIRouter:
         """The routes with their permissions."""
@@ -86,46 +85,40 @@ class RequestPages(Page):
         view = await self._requests.visible(request, request_id)
         may = self.desk.parts.access.may
         reads = self._requests.reads(principal)
-        history, decisions, found, trace_id = await asyncio.gather(
+        history, decisions, timeline = await asyncio.gather(
             request_history(reads, principal.tenant_id, request_id),
             request_decisions(reads, principal.tenant_id, request_id),
-            self._waterfall(principal, request_id),
-            self._trace_id(principal, request_id),
+            self._timeline(principal, request_id),
         )
-        trace_url = self.desk.parts.settings.trace_url
         return self.show(
             request,
             "request.html",
             view=view,
             history=history,
             decisions=decisions,
-            waterfall=found,
-            trace_id=trace_id,
-            trace_url=trace_url.replace(TRACE_ID, trace_id) if trace_url and trace_id else None,
+            waterfall=await self._waterfall(principal, timeline),
+            traces=[] if timeline is None else [self._trace(trace_id) for trace_id in timeline.trace_ids],
             width=WIDTH,
             lane_words=WORDS,
             to_decide=may(principal, Permission.REQUEST_APPROVE) and view.status == RequestStatus.AWAITING_APPROVAL,
         )
 
-    async def _waterfall(self, principal: Principal, request_id: str) -> Waterfall | None:
+    async def _timeline(self, principal: Principal, request_id: str) -> TimelineView | None:
+        """Where the time went, for staff."""
         if not self.desk.parts.access.may(principal, Permission.TASK_READ):
             return None
         query = GetTimeline(tenant_id=principal.tenant_id, request_id=request_id)
-        timeline = await request_timeline(self._requests.reads(principal), query)
+        return await request_timeline(self._requests.reads(principal), query)
+
+    async def _waterfall(self, principal: Principal, timeline: TimelineView | None) -> Waterfall | None:
         if timeline is None:
             return None
         tasks = [part.task_id for part in timeline.parts if part.task_id is not None]
         return waterfall(timeline, await self._calls.of_tasks(principal.tenant_id, tasks) if tasks else ())
 
-    async def _trace_id(self, principal: Principal, request_id: str) -> str | None:
-        """The trace in which the request began, for staff."""
-        if not self.desk.parts.access.may(principal, Permission.TASK_READ):
-            return None
-        events = await self._store.read_stream(request_id)
-        first = events[0].metadata if events else None
-        if first is None or first.tenant_id != principal.tenant_id or first.traceparent is None:
-            return None
-        return first.traceparent.split("-")[1]
+    def _trace(self, trace_id: str) -> tuple[str, str | None]:
+        """A trace, and where it is found."""
+        return trace_id, None if self._trace_url is None else self._trace_url.replace(TRACE_ID, trace_id)
 
     async def _found(self, request: Request, request_id: str) -> RequestView | None:
         try:

@@ -118,9 +118,7 @@ async def furnished(mesh: Mesh, spawn: Spawn) -> AsyncIterator[World]:
         defect = Defect()
         await _start(mesh, endpoint, defect)
         gateway = asyncio.create_task(
-            spawn(
-                free_port(set()), AGENTMESH_GATEWAY_TRACE_URL="http://127.0.0.1:16686/trace/{trace_id}", AGENTMESH_GATEWAY_WAIT_SECONDS="10"
-            )
+            spawn(free_port(set()), AGENTMESH_TRACE_URL=TRACES + "{trace_id}", AGENTMESH_GATEWAY_WAIT_SECONDS="10")
         )
         accounts = AccountAdministration(PostgresAccounts(mesh.database), SecretHasher())
         await accounts.add_user(new_account(TENANT, ANN, "admin", None), PASSWORD, "tester")

@@ -50,6 +50,7 @@ from tests.conformance.accounts import World
 
 KEY = "a-key-for-tests-that-is-long-enough"
 BASE = "https://mesh.example"
+TRACES = "https://traces.example/trace/{trace_id}"
 TENANT = "test-tenant"
 OWN, OTHERS = "cust-0042", "cust-0099"
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -342,14 +343,10 @@ class Fleet:
 
 
 @dataclass
-class Streams:
-    """Streams of requests and calls of models that the test puts."""
+class ModelCalls:
+    """Calls of models that the test puts."""
 
-    events: dict[str, list[Any]] = field(default_factory=dict)
     calls: list[RecordedCall] = field(default_factory=list)
-
-    async def read_stream(self, aggregate_id: str, after_version: int = 0) -> list[Any]:
-        return self.events.get(aggregate_id, [])
 
     async def of_tasks(self, tenant_id: str, task_ids: Sequence[str]) -> list[RecordedCall]:
         return self.calls
@@ -424,7 +421,7 @@ class Arena:
         self.rebuilds = Rebuilds()
         operators = Operators(self.settings.operator_tenants, environment)
         self.fleet = Fleet()
-        self.streams = Streams()
+        self.calls = ModelCalls()
         held = (
             self.reads,
             self.published,
@@ -436,7 +433,7 @@ class Arena:
             self.states,
             self.rebuilds,
             self.fleet,
-            self.streams,
+            self.calls,
         )
         mine = (*held, self.access, limits, orders, cached)
         spare = None if changes or environment != "test" else _spare(mine)
@@ -446,7 +443,7 @@ class Arena:
             )
             routers = [routes(parts).router() for routes in ROUTES]
             token = TokenRoute(self.world.sign_in, ISSUER, limits).router()
-            around = Around(self.world.sign_in, ISSUER, limits, self.fleet, self.streams, self.streams, environment, "1.0.0")
+            around = Around(self.world.sign_in, ISSUER, limits, self.fleet, self.calls, TRACES, environment, "1.0.0")
             console = Console(parts, around)
             spare = Built(mine, routers, console, build_app([token, *routers], self.settings, self.counts, bind, pages=console))
         self.routers = spare.routers

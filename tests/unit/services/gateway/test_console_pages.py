@@ -107,6 +107,17 @@ async def test_long_lists_go_on_with_their_filters() -> None:
     assert sorted(seen[0] + seen[1]) == sorted(arena.reads.views)
 
 
+async def test_the_recorded_traces_of_a_request_are_links_for_staff() -> None:
+    arena = furnished()
+    nothing = (None, None, None, "ada", None, None, None, None, None, None, None)
+    created = (NOW, "req-1", "requests", 1, 7, NOW, "RequestCreated", *nothing, "4bf92f3577b34da6a3ce929d0e0e4736")
+    arena.reads.canned[b"read_timeline"] = [created]
+    link = '<a href="https://traces.example/trace/4bf92f3577b34da6a3ce929d0e0e4736" rel="noreferrer">'
+    for role, shown in (("admin", True), ("customer", False)):
+        text = (await Visitor(arena, role).get("/console/requests/req-1")).text
+        assert (link in text, "Where the time went" in text) == (shown, shown)
+
+
 async def test_hosts_that_cannot_be_asked_for_are_told_so() -> None:
     arena = furnished()
     arena.fleet.error = TransientError("away")
