@@ -262,7 +262,8 @@ class Resource(Routes, Generic[V]):
     async def changed(self, request: Request, id_: str, command: type[Command], value: bytes, asked: Asked) -> tuple[Order, Settled]:
         """Carry out a command about a thing that is there; what became of it. One that was carried out under this key is not again.
         Raises ApiError for a refusal and for what is not there, TransientError when the broker did not acknowledge."""
-        ids = ids_of(principal_of(request.scope), f"{request.method} {request.url.path}", asked.key)
+        # The type too: one route decides both ways, and a key that approved must not answer for a rejection.
+        ids = ids_of(principal_of(request.scope), f"{request.method} {request.url.path} {command.type_name}", asked.key)
         order = self._order(id_, ids, command, value, asked)
         settled = await self.parts.orders.repeated(order)
         if settled is None:

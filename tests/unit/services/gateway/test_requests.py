@@ -163,6 +163,17 @@ async def test_a_rejection_needs_a_reason() -> None:
     assert not arena.published.commands
 
 
+async def test_a_key_that_approved_does_not_answer_for_a_rejection() -> None:
+    arena = Arena()
+    arena.reads.put(view())
+    arena.settle(shows=view())
+    for approved in (True, False):
+        answer = await arena.call("POST", f"{ONE}/approve", json={"approved": approved, "reason": "seen"}, headers=KEY)
+        assert answer.status_code == 200
+    assert [each.metadata.type_name.split(".")[2] for each in arena.published.commands] == ["ApproveRequest", "RejectRequest"]
+    assert len({each.metadata.message_id for each in arena.published.commands}) == 2
+
+
 @pytest.mark.parametrize("body", [{}, {"approved": "yes"}, {"approved": True, "reason": "x" * 1001}, {"approved": True, "approver": "me"}])
 async def test_an_approval_of_another_form_is_422(body: dict[str, Any]) -> None:
     arena = with_request()
