@@ -135,6 +135,7 @@ async def test_a_database_of_the_release_before_is_brought_here(database: str) -
     try:
         with psycopg.connect(database, autocommit=True) as admin:
             admin.execute("DROP SCHEMA identity CASCADE")
+            admin.execute("DROP TABLE mesh.rebuild_orders")
             admin.execute("UPDATE public.schema_version SET version_num = '0002'")
         with pytest.raises(ConfigurationError, match="Run: agentmesh migrate"):
             await check_schema(opened)

@@ -324,6 +324,7 @@ def as_of_0003(connection: psycopg.Connection[Any]) -> None:
         connection.execute(f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY".encode())
         connection.execute(f"REVOKE ALL ON {name} FROM {READER}".encode())
     connection.execute("DROP FUNCTION mesh.protect_read_model")
+    connection.execute("DROP TABLE mesh.rebuild_orders")
     connection.execute("UPDATE public.schema_version SET version_num = '0003'")
 
 
