@@ -56,16 +56,20 @@ demo: setup      ## the whole fleet on local servers, with the main job shown; K
 	.venv/bin/agentmesh demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
 
 # Most tests wait for servers most of their time, so several run side by side. Those that measure time, kill servers or start whole fleets
-# run afterwards, in two queues of about the same length: what kills servers (its own) with the calls made from the API's document, and the rest. A selection (ARGS) runs one at a time.
+# run afterwards, in two queues of about the same length: what kills servers (its own) with the calls made from the API's document, and the
+# rest; what these leave of the processors the unit tests take, behind them. A selection (ARGS) runs one at a time.
 # Coverage is not measured where processes are killed: it doubles what a start costs, and says nothing of a process that is killed.
-test: setup $(LINTER) check  ## every check and test this machine can run, coverage and its gate; says what it skipped and why
-	@rm -f .coverage .coverage.*
+test: setup check  ## every check and test this machine can run, coverage and its gate; says what it skipped and why
+	@rm -f .coverage .coverage.* .second.log .unit.log
 	@status=0; run() { $(PY) -m coverage run -m pytest "$$@" || status=$$?; }; \
 	 $(if $(ARGS),run $(ARGS);,\
-	   echo "tests that run side by side"; run -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder; \
-	   echo "tests that need servers to themselves, in two queues; that of tests/chaos is shown when both have ended"; \
-	   $(PY) -m pytest -m alone $(SECOND) >.chaos.log 2>&1 & chaos=$$!; trap "kill $$chaos 2>/dev/null" EXIT; \
-	   run -m alone $(addprefix --ignore ,$(SECOND)); wait $$chaos || status=$$?; cat .chaos.log; rm -f .chaos.log;) \
+	   echo "tests on servers that run side by side"; run -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/unit; \
+	   echo "tests that need servers to themselves, in two queues, and unit tests; the second queue and the unit tests are shown at the end"; \
+	   $(PY) -m pytest -m alone $(SECOND) >.second.log 2>&1 & second=$$!; \
+	   nice -n 10 $(PY) -m coverage run -m pytest -m "not alone" -n 2 --dist loadfile tests/unit >.unit.log 2>&1 & unit=$$!; \
+	   trap "kill $$second $$unit 2>/dev/null" EXIT; \
+	   run -m alone $(addprefix --ignore ,$(SECOND)); wait $$second || status=$$?; wait $$unit || status=$$?; \
+	   cat .second.log .unit.log; rm -f .second.log .unit.log;) \
 	 $(PY) -m coverage combine -q || status=1; $(PY) -m coverage report || status=1; \
 	 $(if $(ARGS),echo "coverage gate: not applied to a selection of tests";,\
 	   echo "coverage gate: 98 % of contracts, domain, policies and handlers"; \

@@ -85,6 +85,8 @@ class World:
     completed: str
     refund: str
     urgent: str
+    unjust: str
+    late: str
     more: list[str]
     broken: list[str]
     foreign: str
@@ -112,7 +114,7 @@ def answered(asked: dict[str, Any]) -> Reply:
 
 @asynccontextmanager
 async def furnished(mesh: Mesh, spawn: Spawn) -> AsyncIterator[World]:
-    """Everything is there: one request completed, two for a person, two that a defect parked, one of another tenant."""
+    """Everything is there: one request completed, four for a person, two that a defect parked, one of another tenant."""
     with model_endpoint() as endpoint:
         endpoint.then = answered
         defect = Defect()
@@ -122,7 +124,8 @@ async def furnished(mesh: Mesh, spawn: Spawn) -> AsyncIterator[World]:
         )
         accounts = AccountAdministration(PostgresAccounts(mesh.database), SecretHasher())
         await accounts.add_user(new_account(TENANT, ANN, "admin", None), PASSWORD, "tester")
-        completed, refund, urgent = [await _opened(mesh, **fields) for fields in (PASSWORD_LOST, REFUND, URGENT)]
+        waiting = [await _opened(mesh, **fields) for fields in (REFUND, URGENT, URGENT, URGENT)]
+        completed = await _opened(mesh, **PASSWORD_LOST)
         more = [await _opened(mesh, **PASSWORD_LOST, customer_id=f"cust-{number:04}") for number in range(3)]
         broken = [
             await _opened(mesh, message=f"{BROKEN}. I forgot my password and cannot log in, number {number}.", category=None)
@@ -130,11 +133,12 @@ async def furnished(mesh: Mesh, spawn: Spawn) -> AsyncIterator[World]:
         ]
         foreign = await _opened(mesh, tenant_id=OTHER, message="Only the other tenant reads this")
         url = (await gateway).url
-        world = World(mesh, url, defect, completed, refund, urgent, more, broken, foreign)
-        for request_id, status in ((completed, "completed"), (refund, "awaiting_approval"), (urgent, "awaiting_approval")):
-            await world.comes_to(request_id, status)
+        world = World(mesh, url, defect, completed, *waiting, more, broken, foreign)
+        await world.comes_to(completed, "completed")
+        for request_id in waiting:
+            await world.comes_to(request_id, "awaiting_approval")
         await mesh.letters(count=2)
-        await wait_for(lambda: _shown(mesh, completed, refund, urgent), 20, "approvals and timelines")
+        await wait_for(lambda: _shown(mesh, completed, *waiting), 20, "approvals and timelines")
         yield world
 
 

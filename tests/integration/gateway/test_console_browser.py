@@ -125,6 +125,7 @@ async def test_an_operator_does_the_days_work_with_the_mouse_and_with_the_keyboa
         await sign_in(ann)
         await look_around(ann)
         await approve(ann)
+        await reject(ann)
         await ask_and_answer(ann)
         await requeue(ann)
         await rebuild(ann)
@@ -182,7 +183,7 @@ async def approve(ann: Person) -> None:
     page, world = ann.page, ann.world
     await page.goto("/console")
     await page.get_by_role("link", name="Approvals").click()
-    assert set(await page.locator("tbody th").all_inner_texts()) == {world.refund, world.urgent}
+    assert set(await page.locator("tbody th").all_inner_texts()) == {world.refund, world.urgent, world.unjust, world.late}
     await page.get_by_role("link", name=world.refund).click()
     await ann.at(world.refund)
     await ann.picture("approval")
@@ -192,7 +193,7 @@ async def approve(ann: Person) -> None:
     await page.get_by_role("button", name="Approve").click()
     await ann.at("Approvals")
     await ann.told(f"{world.refund} is approved.")
-    assert await page.locator("tbody th").all_inner_texts() == [world.urgent]
+    assert set(await page.locator("tbody th").all_inner_texts()) == {world.urgent, world.unjust, world.late}
     await page.reload()
     await expect(page.locator(".told")).to_have_count(0)
     for origin, status in ((world.url, 303), ("https://evil.example", 403)):
@@ -210,6 +211,26 @@ async def approve(ann: Person) -> None:
     for lane in ("queue", "work", "model", "person"):
         assert await page.locator(f".waterfall rect.{lane}").count() >= 1, lane
     await ann.picture("request")
+
+
+async def reject(ann: Person) -> None:
+    """Reject, with a reason."""
+    page, world = ann.page, ann.world
+    await page.goto("/console/approvals")
+    await page.get_by_role("link", name=world.unjust).click()
+    await ann.at(world.unjust)
+    await page.get_by_label("Comment").fill("Both were ordered.")
+    await page.get_by_role("button", name="Reject").click()
+    await ann.told(f"{world.unjust} is rejected.")
+    assert set(await page.locator("tbody th").all_inner_texts()) == {world.urgent, world.late}
+    await decided(ann, world.unjust, "rejected", "RequestRejected", "Both were ordered.")
+
+
+async def decided(ann: Person, request_id: str, status: str, name: str, reason: str) -> None:
+    """The decision is in the event store once, with its reason, and the request comes to its status."""
+    await ann.world.comes_to(request_id, status)
+    (event,) = [each for each in await ann.world.mesh.store.read_stream(request_id) if name in each.metadata.type_name]
+    assert event.event().reason == reason  # type: ignore[attr-defined]
 
 
 async def ask_and_answer(ann: Person) -> None:
@@ -267,7 +288,7 @@ async def the_document(ann: Person) -> None:
 
 
 async def keyboard(ann: Person) -> None:
-    """Sign in, reject what waits, and sign out again, without a mouse."""
+    """Sign in, reject and approve what waits, go through the pages, and sign out again, without a mouse."""
     page, world = ann.page, ann.world
     await page.goto("/console/approvals")
     await ann.at("Sign in")
@@ -283,10 +304,14 @@ async def keyboard(ann: Person) -> None:
     await ann.type(r"Comment.*", "You were charged once.")
     await ann.enter("Reject")
     await ann.told(f"{world.urgent} is rejected.")
+    await decided(ann, world.urgent, "rejected", "RequestRejected", "You were charged once.")
+    await ann.enter(world.late)
+    await ann.at(world.late)
+    await ann.type(r"Comment.*", "It is paid back.")
+    await ann.enter("Approve")
+    await ann.told(f"{world.late} is approved.")
     await expect(page.locator(".empty")).to_contain_text("Nothing waits for a decision.")
-    await world.comes_to(world.urgent, "rejected")
-    (event,) = [each for each in await world.mesh.store.read_stream(world.urgent) if "RequestRejected" in each.metadata.type_name]
-    assert event.event().reason == "You were charged once."  # type: ignore[attr-defined]
+    await decided(ann, world.late, "completed", "RequestApproved", "It is paid back.")
     for title in PAGES:
         await ann.enter(title)
         await ann.at(title)
