@@ -134,8 +134,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], state_dir: Path, log: Pa
                 if replica.ready and replica.name not in told:
                     tell(f"{replica.name} is ready on port {replica.port}")
                     told.add(replica.name)
-            if all(replica.ready or replica.state == "failed" for replica in record.replicas):
-                return record
+            if all(replica.ready or replica.state == "failed" for replica in record.replicas) and told:
+                return record  # with none ready the supervisor ends by itself and says why: wait for that
         time.sleep(0.05)
     waiting = ", ".join(sorted({replica.name for replica in record.replicas} - told)) if record is not None else "no worker"
     raise NoAnswer(f"Not ready after {READY_SECONDS:g} s: {waiting}. See {log.parent}, then agentmesh ps, or agentmesh down.")

@@ -103,10 +103,10 @@ async def test_a_stream_goes_on_after_the_id_that_it_is_given_by_header_or_query
 
 
 async def test_without_an_id_a_stream_begins_now() -> None:
-    arena = EventArena(stream_longest_seconds=0.4)
+    arena = EventArena(stream_longest_seconds=1.5)
     arena.logs["requests"].append(5)
     reading = asyncio.create_task(arena.events())
-    await asyncio.sleep(0.15)
+    await arena.opened()
     arena.logs["requests"].append(1)
     assert [each.data["position"] for each in await reading] == ["6"]
 
@@ -231,9 +231,9 @@ async def test_a_stream_ends_with_the_token_and_says_so() -> None:
 
 
 async def test_a_silent_stream_gets_heartbeats_that_move_its_place() -> None:
-    arena = EventArena(stream_heartbeat_seconds=0.05, stream_longest_seconds=0.4)
+    arena = EventArena(stream_heartbeat_seconds=0.05, stream_longest_seconds=1.5)
     reading = asyncio.create_task(arena.call("GET", f"{PATH}?context=requests&type=RequestCreated"))
-    await asyncio.sleep(0.1)
+    await arena.opened()
     arena.logs["requests"].append(7)
     content = (await reading).content
     assert content.count(b": heartbeat") >= 3
@@ -255,7 +255,7 @@ async def test_a_drain_ends_streams_with_the_time_to_come_again() -> None:
 
 
 async def test_too_many_streams_are_refused_by_process_and_by_tenant() -> None:
-    arena = EventArena(most_streams=3, most_streams_per_tenant=2, stream_longest_seconds=1)
+    arena = EventArena(most_streams=3, most_streams_per_tenant=2, stream_longest_seconds=3)
     reading = [asyncio.create_task(arena.call("GET", PATH)) for _ in range(2)]
     await arena.opened(2)
     of_tenant = await arena.call("GET", PATH)
