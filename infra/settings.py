@@ -175,7 +175,12 @@ class MeshSettings(BaseSettings):
     )
 
     trace_sample_ratio: float = Field(
-        0.1, ge=0.0, le=1.0, description="The share of new traces that is recorded; a trace that its sender sampled always is."
+        0.1, ge=0.0, le=1.0, description="The share of new traces that is recorded. One that its sender sampled is, too."
+    )
+    trace_foreign_per_second: int = Field(
+        100,
+        ge=0,
+        description="How many traces a second a process begins to record because callers or foreign publishers sampled them.",
     )
     trace_url: str | None = Field(
         None,

@@ -30,6 +30,8 @@ class ReceivedSpan:
     ended: float
     kind: int
     error: bool
+    said: str
+    """What its status says."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     links: tuple[tuple[str, str], ...] = ()
     """Trace id and span id of each."""
@@ -142,6 +144,7 @@ def decoded(body: bytes) -> Iterator[ReceivedSpan]:
                     ended=span.end_time_unix_nano / 1e9,
                     kind=span.kind,
                     error=span.status.code == trace_pb2.Status.STATUS_CODE_ERROR,
+                    said=span.status.message,
                     attributes={item.key: _value(item.value) for item in span.attributes},
                     links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
                 )

@@ -40,7 +40,7 @@ from infra.settings import MeshSettings
 from infra.telemetry import names
 from infra.telemetry.bounded import exemplar
 from infra.telemetry.telemetry import Telemetry
-from infra.telemetry.tracing import MAX_LINKS, MessageSpans
+from infra.telemetry.tracing import MessageSpans
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +226,6 @@ class CommandWorker(ConnectedWorker):
         commands = self._commands
         groups: dict[str, Group] = {}
         unreadable: list[Unreadable] = []
-        links: list[str] = []
         for record in records:
             decoded = decode_record(record, commands)
             if isinstance(decoded, Unreadable):
@@ -236,13 +235,11 @@ class CommandWorker(ConnectedWorker):
             if group is None:
                 group = groups[decoded.aggregate_id] = Group(decoded.aggregate_id)
             group.items.append(decoded)
-            if decoded.metadata.traceparent is not None and len(links) < MAX_LINKS:
-                links.append(decoded.metadata.traceparent)
         metrics = self.telemetry.metrics
         with self.telemetry.tracing.batch_span(
             names.OPERATION_PROCESS,
             self._topic,
-            links=links,
+            links=(item.metadata.traceparent for group in groups.values() for item in group.items),
             attributes={names.MESSAGING_BATCH_MESSAGE_COUNT: len(records), **self._group_attribute},
         ):
             probing = self._is_probing if self._probing else None

@@ -36,7 +36,6 @@ from infra.settings import MeshSettings
 from infra.telemetry import names
 from infra.telemetry.bounded import timed
 from infra.telemetry.telemetry import Telemetry
-from infra.telemetry.tracing import MAX_LINKS
 
 logger = logging.getLogger(__name__)
 
@@ -312,7 +311,7 @@ class FollowingWorker(ConnectedWorker):
 
     async def _project(self, records: list[ConsumerRecord]) -> None:
         self.attempted()
-        events, reached, links = self._new_events(records)
+        events, reached = self._new_events(records)
         if not reached:
             return
         expected = {partition: self._checkpoints[partition] for partition in reached}
@@ -323,7 +322,11 @@ class FollowingWorker(ConnectedWorker):
 
         with (
             self.telemetry.tracing.batch_span(
-                names.OPERATION_PROCESS, self.name, links=links, attributes={names.MESSAGING_BATCH_MESSAGE_COUNT: len(records)}
+                names.OPERATION_PROCESS,
+                None,
+                (event.metadata.traceparent for event in events),
+                {names.MESSAGING_BATCH_MESSAGE_COUNT: len(records), names.MESSAGING_CONSUMER_GROUP_NAME: self._group},
+                f"{names.OPERATION_PROCESS} {self.name}",
             ),
             timed(self._handling),
         ):
@@ -332,10 +335,9 @@ class FollowingWorker(ConnectedWorker):
         self._checkpoints.update(reached)
         self._count(events, applied)
 
-    def _new_events(self, records: list[ConsumerRecord]) -> tuple[list[RecordedEvent], dict[TopicPartition, Checkpoint], list[str]]:
+    def _new_events(self, records: list[ConsumerRecord]) -> tuple[list[RecordedEvent], dict[TopicPartition, Checkpoint]]:
         reached: dict[TopicPartition, Checkpoint] = {}
         events: list[RecordedEvent] = []
-        links: list[str] = []
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
             checkpoint = reached.get(partition) or self._checkpoints[partition]
@@ -350,10 +352,8 @@ class FollowingWorker(ConnectedWorker):
                     if event.position > position:
                         events.append(event)
                         position = event.position
-                        if event.metadata.traceparent is not None and len(links) < MAX_LINKS:
-                            links.append(event.metadata.traceparent)
                 reached[partition] = Checkpoint(record.offset + 1, position)
-        return events, reached, links
+        return events, reached
 
     # -- watching --------------------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ class ProcessManagerWorker(FollowingWorker):
         self._manager = manager
         sources = {events_topic(context): Source(context, read_events) for context in manager.contexts}
         sources |= {rejections_topic(context): Source(context, read_rejections) for context in manager.commanded}
-        super().__init__(manager.name, TracedProcess(manager, telemetry.tracing), sources, settings, telemetry)
+        super().__init__(manager.name, TracedProcess(manager, telemetry.tracing, settings.topic_prefix), sources, settings, telemetry)
 
     def writer(self) -> CommandPublisher:
         """Commands go to Kafka, checkpoints to the database."""

@@ -82,7 +82,8 @@ class LogFollower:
         """What was written last into the file that has been set aside, with its last line whether it ended or not."""
         old = next((each for each in _set_aside(path) if _identity_and_size(each)[0] == self._places[name][0] != 0), None)
         if old is not None:
-            yield from self._read_on(name, old)
+            for _ in range(_identity_and_size(old)[1] // READ_BYTES + 1):
+                yield from self._read_on(name, old)
         if self._rests[name]:
             yield name, self._rests[name].decode("utf-8", "replace")
             self._rests[name] = b""

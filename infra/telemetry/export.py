@@ -8,15 +8,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
+from opentelemetry.trace import Status
 
 from infra.telemetry import names
+from infra.telemetry.root_sampler import Allowance
+from infra.telemetry.scrub import Scrubber
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +125,26 @@ def otlp_exporter(url: str, dropped: Callable[[int], None] | None = None) -> Spa
     return CalmExporter(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS), reason=last_words, told=dropped)
 
 
+class _AsCallersAsk(Sampler):
+    """Records what callers have sampled, as far as the allowance reaches."""
+
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+
+    def should_sample(self, *args: Any, **options: Any) -> SamplingResult:
+        """As ALWAYS_ON, or as ALWAYS_OFF."""
+        return (ALWAYS_ON if self._allowance.grants_one() else ALWAYS_OFF).should_sample(*args, **options)
+
+    def get_description(self) -> str:
+        """For the SDK's own words."""
+        return type(self).__name__
+
+
+def server_sampler(ratio: float, foreign: Allowance) -> Sampler:
+    """Samples new traces by the ratio, and follows what callers say of theirs."""
+    return ParentBased(TraceIdRatioBased(ratio), remote_parent_sampled=_AsCallersAsk(foreign))
+
+
 class Pipeline(NamedTuple):
     """Where spans are made, and what sends the last of them."""
 
@@ -137,9 +160,10 @@ def span_pipeline(
     service: str,
     version: str,
     environment: str,
-    sample_ratio: float,
+    sampler: Sampler,
     max_links: int,
     dropped: Callable[[int], None] | None = None,
+    scrubber: Scrubber | None = None,
 ) -> Pipeline:
     """The SDK's providers over one batch processor, and a function that closes it within some seconds."""
     resource = Resource.create(
@@ -151,7 +175,7 @@ def span_pipeline(
             names.RESOURCE_ENVIRONMENT: environment,
         }
     )
-    processor = _CountingProcessor(exporter, dropped or _nobody)
+    processor = _CountingProcessor(_CleanExporter(exporter, scrubber or Scrubber()), dropped or _nobody)
 
     def provider(sampler: Sampler) -> TracerProvider:
         made = TracerProvider(
@@ -171,7 +195,7 @@ def span_pipeline(
         if closing.is_alive():
             exporter.shutdown()
 
-    return Pipeline(provider(ALWAYS_ON), provider(ParentBased(TraceIdRatioBased(sample_ratio))), close)
+    return Pipeline(provider(ALWAYS_ON), provider(sampler), close)
 
 
 class _CountingProcessor(BatchSpanProcessor):
@@ -191,26 +215,51 @@ class _CountingProcessor(BatchSpanProcessor):
         """Queue the span, or lose one."""
         if len(self._batch_processor._queue) >= QUEUE_SPANS:
             self._dropped(1)
-        super().on_end(_without_replaced(span) if REPLACED in (span.attributes or ()) else span)
+        super().on_end(span)
 
 
-def _without_replaced(span: ReadableSpan) -> ReadableSpan:
-    """The span without the name that a library still gives beside the one that has replaced it."""
+class _CleanExporter(SpanExporter):
+    """Takes out of spans what must not leave the process, in the thread that exports: secrets and personal data in the words of exceptions,
+    and names that a library still gives beside those that have replaced them."""
+
+    def __init__(self, inner: SpanExporter, scrubber: Scrubber) -> None:
+        self._inner = inner
+        self._scrubber = scrubber
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export them clean."""
+        return self._inner.export([_clean(span, self._scrubber) for span in spans])
+
+    def shutdown(self) -> None:
+        """As the exporter's."""
+        self._inner.shutdown()
+
+
+def _clean(span: ReadableSpan, scrubber: Scrubber) -> ReadableSpan:
+    attributes, status = span.attributes or {}, span.status
+    if not span.events and not status.description and REPLACED not in attributes:
+        return span
     return ReadableSpan(
         span.name,
         span.context,
         span.parent,
         span.resource,
-        {name: value for name, value in (span.attributes or {}).items() if name != REPLACED},
-        span.events,
+        {name: value for name, value in attributes.items() if name != REPLACED},
+        [_clean_event(event, scrubber) for event in span.events],
         span.links,
         span.kind,
         None,
-        span.status,
+        Status(status.status_code, scrubber.text(status.description)) if status.description else status,
         span.start_time,
         span.end_time,
         span.instrumentation_scope,
     )
+
+
+def _clean_event(event: Event, scrubber: Scrubber) -> Event:
+    attributes = (event.attributes or {}).items()
+    texts = {name: scrubber.traceback(value) if isinstance(value, str) else value for name, value in attributes}
+    return Event(event.name, texts, event.timestamp)
 
 
 def _nobody(count: int) -> None:

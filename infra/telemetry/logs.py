@@ -18,7 +18,7 @@ from opentelemetry import trace
 from infra.telemetry.context import current
 from infra.telemetry.names import SERVICE_PREFIX
 from infra.telemetry.sampling import CONTEXT, LEFT_OUT, TEMPLATE, WINDOW_SECONDS, Sampler, SampleRate
-from infra.telemetry.scrub import READ_CHARACTERS, Scrubber, cut_middle
+from infra.telemetry.scrub import Scrubber, cut_middle
 from infra.telemetry.traceparent import parse_traceparent
 
 # Libraries that bring their own handlers and formats; theirs are taken away so that their lines go the same way as ours.
@@ -31,7 +31,6 @@ _PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | _OF_FORMATTERS
 _NOT_EXTRA = frozenset({"event", "exc_info", "stack_info", "_record", "_from_structlog", TEMPLATE})
 
 MESSAGE_CHARACTERS = 8_192
-TRACEBACK_CHARACTERS = 16_384
 # No line is longer: what reads logs cuts or drops longer ones, and with them the closing brace.
 LINE_CHARACTERS = 65_536
 SHORTENED_CHARACTERS = 2_048
@@ -214,7 +213,7 @@ class _JsonLine:
         if extra:
             line["extra"] = self._scrub.value(extra)
         if event.get("stack_info"):
-            line["extra"] = {**line.get("extra", {}), "stack": _stack(event["stack_info"], self._scrub)}
+            line["extra"] = {**line.get("extra", {}), "stack": self._scrub.traceback(event["stack_info"])}
         error = _exception(event.get("exc_info"), self._scrub)
         if error is not None:
             line["exception"] = error
@@ -253,18 +252,7 @@ def _exception(exc_info: object, scrub: Scrubber) -> dict[str, str] | None:
         return None
     lines = "".join(traceback.format_exception(error))
     message = scrub.text(_text(error), MESSAGE_CHARACTERS)
-    return {"type": type(error).__qualname__, "message": message, "traceback": _stack(lines, scrub)}
-
-
-def _stack(text: str, scrub: Scrubber) -> str:
-    """A traceback, scrubbed first and shortened then: half of a value would not be known for what it is."""
-    if len(text) > READ_CHARACTERS:
-        # Values have no line breaks in them, so what begins with a line begins outside of a value.
-        head, tail = text[: READ_CHARACTERS // 4], text[-READ_CHARACTERS // 2 :].partition("\n")[2]
-        text = f"{scrub.text(head, READ_CHARACTERS)}\n…\n{scrub.text(tail, READ_CHARACTERS)}"
-    else:
-        text = scrub.text(text, READ_CHARACTERS)
-    return cut_middle(text, TRACEBACK_CHARACTERS)
+    return {"type": type(error).__qualname__, "message": message, "traceback": scrub.traceback(lines)}
 
 
 def _error_of(exc_info: object) -> BaseException | None:

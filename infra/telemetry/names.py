@@ -9,6 +9,8 @@ from typing import Final
 
 SERVICE_PREFIX: Final = "agentmesh-"
 SERVICE_NAMESPACE: Final = "agentmesh"
+# How the `ce_source` of what the mesh itself sends begins.
+OWN_SOURCES: Final = "/agentmesh/"
 
 # --- resource ---------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from infra.telemetry.sensitive_names import PERSONAL, SECRET, kind_of_name
 from infra.telemetry.sensitive_numbers import hide_numbers
 
 MOST_CHARACTERS = 4_096
+TRACEBACK_CHARACTERS = 16_384
 MOST_NODES = 400
 MOST_DEPTH = 8
 # A text is never looked at beyond this: what is cut away needs no scrubbing, and a megabyte must not cost a second.
@@ -226,6 +227,16 @@ class Scrubber:
     def text(self, text: str, limit: int = MOST_CHARACTERS) -> str:
         """The text without secrets and personal data, cut to `limit` characters."""
         return scrub_text(text, limit, self.known)
+
+    def traceback(self, text: str) -> str:
+        """A traceback, scrubbed first and shortened then: half of a value would not be known for what it is."""
+        if len(text) > READ_CHARACTERS:
+            # Values have no line breaks in them, so what begins with a line begins outside of a value.
+            head, tail = text[: READ_CHARACTERS // 4], text[-READ_CHARACTERS // 2 :].partition("\n")[2]
+            text = f"{self.text(head, READ_CHARACTERS)}\n…\n{self.text(tail, READ_CHARACTERS)}"
+        else:
+            text = self.text(text, READ_CHARACTERS)
+        return cut_middle(text, TRACEBACK_CHARACTERS)
 
     def value(self, value: object) -> object:
         """The same value in types that JSON has, scrubbed, with a bounded number of parts."""

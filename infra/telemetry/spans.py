@@ -76,13 +76,13 @@ def link_to(other: Traceparent) -> Link:
 
 
 def links_to(traceparents: Iterable[str | None], most: int) -> list[Link]:
-    """Links to the first `most` of those that can be read."""
+    """Links to the first `most` of those that are recorded."""
     links: list[Link] = []
     for text in traceparents:
         if len(links) == most:
             break
         parsed = parse_traceparent(text)
-        if parsed is not None:
+        if parsed is not None and parsed.sampled:
             links.append(link_to(parsed))
     return links
 

@@ -45,6 +45,8 @@ class TelemetrySettings(LogSettings, Protocol):
     @property
     def trace_sample_ratio(self) -> float: ...
     @property
+    def trace_foreign_per_second(self) -> int: ...
+    @property
     def metrics_label_limit(self) -> int: ...
 
 
@@ -55,7 +57,7 @@ class Telemetry:
     """
 
     def __init__(self, service: str, settings: TelemetrySettings, *, stream: TextIO | None = None) -> None:
-        log_by_settings(service, settings, stream)
+        scrubber = log_by_settings(service, settings, stream)
         version = installed_version()
         metrics = Metrics(version=version, environment=settings.environment, label_limit=settings.metrics_label_limit)
         self._assemble(
@@ -69,7 +71,9 @@ class Telemetry:
                 endpoint=settings.otel_exporter_otlp_endpoint,
                 jaeger_host=settings.jaeger_agent_host,
                 sample_ratio=settings.trace_sample_ratio,
+                foreign_per_second=settings.trace_foreign_per_second,
                 dropped=metrics.spans_dropped_total.inc,
+                scrubber=scrubber,
             ),
         )
         count_lines(lambda level: self.metrics.log_lines_total.labels(level).inc())
@@ -95,16 +99,19 @@ class Telemetry:
         flush_logs()
 
 
-def log_by_settings(service: str, settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Send all logging of this process as JSON lines to `stream` (default: stdout), by its settings, without its own secrets."""
+def log_by_settings(service: str, settings: LogSettings, stream: TextIO | None = None) -> Scrubber:
+    """Send all logging of this process as JSON lines to `stream` (default: stdout), by its settings, without its own secrets; answers what
+    takes them out."""
+    scrubber = Scrubber(secrets_of(os.environ, settings))
     configure_logging(
         service,
         settings.log_level,
         stream,
         levels=parse_levels(settings.log_levels),
         sample=parse_sample(settings.log_sample),
-        scrubber=Scrubber(secrets_of(os.environ, settings)),
+        scrubber=scrubber,
     )
+    return scrubber
 
 
 def installed_version() -> str:

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 
 from contracts.envelope import decode_stored
 from infra.errors import TransientError
@@ -24,7 +23,6 @@ from infra.resilience.retry import delay_ms
 from infra.telemetry import names
 from infra.telemetry.bounded import exemplar
 from infra.telemetry.telemetry import Telemetry
-from infra.telemetry.tracing import MAX_LINKS
 from services.relay.records import outgoing_records
 from services.relay.settings import RelaySettings
 from services.relay.work_topics import WorkTopics
@@ -122,7 +120,11 @@ class ContextRelay:
                 self._ahead = asyncio.create_task(self._store.read_log(last, self._settings.page_size))
                 pending.set(await self._store.head() - leadership.position)
             with self._telemetry.tracing.batch_span(
-                names.OPERATION_SEND, self.context, self._links(page), {names.MESSAGING_BATCH_MESSAGE_COUNT: len(page)}, producer=True
+                names.OPERATION_SEND,
+                None,
+                self._links(page),
+                {names.MESSAGING_BATCH_MESSAGE_COUNT: len(page)},
+                f"{names.OPERATION_SEND} {self.context}",
             ):
                 await self._work_topics.make_for(page)
                 await self._publisher.publish(outgoing_records(self.context, page, self._prefix))
@@ -140,9 +142,9 @@ class ContextRelay:
         return min(settings.idle_poll_ms * 1.1 ** min(times, 100), settings.longest_idle_poll_ms) / 1000
 
     def _links(self, page: list[LogEntry]) -> Iterator[str | None]:
-        """The traces of the page's first entries; read only where spans are recorded."""
+        """The traces of the page's entries; read only where spans are recorded."""
         stored = (entry for entry in page if entry.dead_letter is None)
-        return (decode_stored(entry.type_name, entry.aggregate_id, entry.state)[0].traceparent for entry in islice(stored, MAX_LINKS))
+        return (decode_stored(entry.type_name, entry.aggregate_id, entry.state)[0].traceparent for entry in stored)
 
     async def _next_page(self, after: int) -> list[LogEntry]:
         ahead, self._ahead = self._ahead, None

@@ -48,6 +48,9 @@ async def test_the_publishers_trace_goes_on_to_the_event_and_batches_link_to_it(
         "send requests",
         "process projections.requests",
     }
+    of_read_model = batches["process projections.requests"].attributes or {}
+    assert of_read_model["messaging.consumer.group.name"] == f"{mesh.settings.topic_prefix}agentmesh.projections.requests"
+    assert "messaging.destination.name" not in of_read_model, "its batches are of several topics"
 
 
 async def test_a_rejection_continues_the_trace_too_and_an_unsampled_one_goes_on_as_it_came(mesh_settings: MeshSettings) -> None:

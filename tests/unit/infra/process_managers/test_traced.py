@@ -59,9 +59,11 @@ def test_a_new_request_opens_the_span_that_its_tasks_are_traced_under() -> None:
 def test_later_steps_stay_in_the_trace_without_a_span_of_that_name() -> None:
     exporter = InMemorySpanExporter()
     tracing = Tracing.to_exporter(exporter)
-    commands = TracedProcess(PROCESS, tracing).changes(recorded(RequestTriaged, SAMPLED))
+    commands = TracedProcess(PROCESS, tracing, "x.").changes(recorded(RequestTriaged, SAMPLED))
     (span,) = spans_of(exporter, tracing)
-    assert span.name == "process requests-process"
+    assert span.name == "process x.agentmesh.requests.events.v1"
+    assert span.attributes["messaging.destination.name"] == "x.agentmesh.requests.events.v1"
+    assert span.attributes["messaging.consumer.group.name"] == "x.agentmesh.requests-process"
     assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (TRACE, PARENT)
     assert {metadata.traceparent for _, metadata in commands} == {f"00-{TRACE}-{span.context.span_id:016x}-01"}
 

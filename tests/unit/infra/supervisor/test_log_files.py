@@ -3,7 +3,7 @@
 import tracemalloc
 from pathlib import Path
 
-from infra.supervisor.log_files import BLOCK_BYTES, LogFollower, last_words, lines_backwards, log_files, rotate
+from infra.supervisor.log_files import BLOCK_BYTES, READ_BYTES, LogFollower, last_words, lines_backwards, log_files, rotate
 
 
 def test_a_small_file_stays(tmp_path: Path) -> None:
@@ -67,6 +67,18 @@ def test_what_was_written_last_before_a_file_was_set_aside_is_handed_out(tmp_pat
     log.write_text("fresh\n")
     assert list(follower.new_lines()) == [("x", "last words"), ("x", "without an end"), ("x", "fresh")]
     assert list(follower.new_lines()) == []
+
+
+def test_much_that_was_written_before_a_file_was_set_aside_is_handed_out_too(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("before\n")
+    follower = LogFollower({"x": log})
+    written = [f"{number:099d}" for number in range(3 * READ_BYTES // 100)]
+    with log.open("a") as file:
+        file.write("\n".join(written) + "\n")
+    rotate(log, max_bytes=1)
+    log.write_text("fresh\n")
+    assert [line for _, line in follower.new_lines()] == [*written, "fresh"]
 
 
 def test_a_file_that_was_made_shorter_is_begun_anew(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from infra.telemetry.export import BATCH_SPANS, QUEUE_SPANS, CalmExporter, traces_url
+from infra.telemetry.export import BATCH_SPANS, EXPORT_SECONDS, QUEUE_SPANS, CalmExporter, traces_url
+from infra.telemetry.scrub import Scrubber, known_secrets
 from infra.telemetry.tracing import Tracing
 
 
@@ -103,35 +104,35 @@ def test_without_an_endpoint_tracing_is_off() -> None:
     assert not Tracing.start("s", version="1", environment="test", endpoint=None, jaeger_host=None).enabled
 
 
+# An export is tried for EXPORT_SECONDS; what takes less did not wait for one, on a busy machine too.
+SOONER = EXPORT_SECONDS - 1
+
+
 def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.alone
 def test_a_dead_endpoint_harms_no_work_and_does_not_delay_the_end(caplog: pytest.LogCaptureFixture) -> None:
     tracing = tracing_to(f"http://127.0.0.1:{unused_port()}")
     started = time.perf_counter()
     for _ in range(200):
         with tracing.traced_operation("work"):
             pass
-    worked = time.perf_counter() - started
-    tracing.shutdown(0.5)
-    assert time.perf_counter() - started < worked + 1.5
-    assert worked < 1
+    tracing.shutdown(0.2)
+    assert time.perf_counter() - started < SOONER, "neither the work nor the end waits for an export"
     assert not [record for record in caplog.records if record.levelno > logging.WARNING]
 
 
-@pytest.mark.alone
 def test_a_collector_that_hangs_does_not_delay_the_end(collector: Collector) -> None:
     collector.delay.clear()
     tracing = tracing_to(collector.url)
     with tracing.traced_operation("work"):
         pass
     started = time.perf_counter()
-    tracing.shutdown(0.3)
-    assert time.perf_counter() - started < 1.5
+    tracing.shutdown(0.2)
+    assert time.perf_counter() - started < SOONER
 
 
 def test_a_collector_that_refuses_is_a_warning_at_most(collector: Collector, caplog: pytest.LogCaptureFixture) -> None:
@@ -226,3 +227,20 @@ def test_a_name_that_the_conventions_replaced_does_not_leave_the_process(collect
     assert [item.key for item in span.attributes] == ["gen_ai.provider.name"]
     assert span.status.code == span.status.STATUS_CODE_OK
     assert span.end_time_unix_nano >= span.start_time_unix_nano > 0
+
+
+def test_the_words_of_an_exception_leave_the_process_without_secrets_and_personal_data(collector: Collector) -> None:
+    scrubber = Scrubber(known_secrets(["known-by-heart"]))
+    tracing = Tracing.start("agentmesh-x", version="1", environment="test", endpoint=collector.url, scrubber=scrubber)
+    with pytest.raises(ValueError, match="hunter2"), tracing.traced_operation("work"):
+        raise ValueError("password=hunter2 of ann@example.org is not known-by-heart")
+    tracing.shutdown(5)
+    ((_, request),) = collector.requests
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    assert span.status.message == "password=[secret] of [email] is not [secret]"
+    (event,) = span.events
+    told = {item.key: item.value.string_value for item in event.attributes}
+    assert (told["exception.type"], told["exception.message"]) == ("ValueError", span.status.message)
+    assert "test_export.py" in told["exception.stacktrace"]
+    assert event.time_unix_nano >= span.start_time_unix_nano
+    assert not any(hidden in str(request) for hidden in ("hunter2", "ann@example.org", "by-heart"))

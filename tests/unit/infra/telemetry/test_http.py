@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,9 +24,9 @@ Message = MutableMapping[str, Any]
 class Site:
     """An application behind the spans: routes to `/things/{id}`, answers as it is told."""
 
-    def __init__(self, ratio: float = 1.0) -> None:
+    def __init__(self, ratio: float = 1.0, foreign_per_second: float = inf) -> None:
         self.exporter = InMemorySpanExporter()
-        self.tracing = Tracing.to_exporter(self.exporter, sample_ratio=ratio)
+        self.tracing = Tracing.to_exporter(self.exporter, sample_ratio=ratio, foreign_per_second=foreign_per_second)
         provider = self.tracing.server_provider
         assert provider is not None
         self.app = TracedHttp(self._answer, provider, key=KEY, untraced={"/health"})
@@ -104,6 +105,17 @@ async def test_paths_that_are_not_traced_and_traces_that_are_not_sampled_have_no
     assert [header is not None and header.sampled for header in decided] == [False, False]
     assert decided[1] is not None
     assert decided[1].trace_id == TRACE
+
+
+async def test_callers_that_sample_everything_are_recorded_as_far_as_the_allowance_reaches() -> None:
+    site = Site(ratio=0.0, foreign_per_second=1)
+    for number in range(1, 4):
+        await site.call("/things/7", traceparent=f"00-{number:032x}-{PARENT}-01")
+    decided = [parse_traceparent(scope[KEY]) for scope in site.scopes]
+    assert [header and (header.trace_id, header.sampled) for header in decided] == [
+        (f"{number:032x}", number == 1) for number in range(1, 4)
+    ]
+    assert len(site.spans()) == 1
 
 
 async def test_the_span_of_a_stream_ends_when_the_stream_begins(caplog: pytest.LogCaptureFixture) -> None:

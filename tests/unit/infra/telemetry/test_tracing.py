@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator
+from math import inf
 from time import time_ns
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode
 
 from infra.telemetry import names
+from infra.telemetry.root_sampler import Allowance
 from infra.telemetry.spans import without_span
 from infra.telemetry.traceparent import parse_traceparent
 from infra.telemetry.tracing import MAX_LINKS, Tracing, child_traceparent
@@ -30,9 +32,9 @@ DEPRECATED = {
 class Collected:
     """Tracing into memory, and what it exported."""
 
-    def __init__(self, sample_ratio: float = 1.0) -> None:
+    def __init__(self, sample_ratio: float = 1.0, foreign_per_second: float = inf) -> None:
         self._exporter = InMemorySpanExporter()
-        self.tracing = Tracing.to_exporter(self._exporter, sample_ratio=sample_ratio)
+        self.tracing = Tracing.to_exporter(self._exporter, sample_ratio=sample_ratio, foreign_per_second=foreign_per_second)
 
     def spans(self) -> list[ReadableSpan]:
         self.tracing.shutdown(5)
@@ -50,11 +52,12 @@ def collected() -> Iterator[Collected]:
     found.tracing.shutdown(5)
 
 
-def message(traceparent: str | None) -> Any:
+def message(traceparent: str | None, source: str = "unknown", subject: str = "req-1") -> Any:
     return SimpleNamespace(
         message_id="m-1",
         type_name="agentmesh.requests.CreateRequest.v1",
-        subject="req-1",
+        source=source,
+        subject=subject,
         correlation_id="c-1",
         traceparent=traceparent,
     )
@@ -83,14 +86,16 @@ def test_a_batch_is_one_span_named_by_the_conventions(collected: Collected, oper
     assert span.status.status_code is StatusCode.UNSET
 
 
-def test_a_sender_of_another_operation_is_a_producer_by_request(collected: Collected) -> None:
-    with collected.tracing.batch_span("relay", "requests", producer=True):
+def test_a_batch_of_several_topics_is_named_by_whose_it_is_and_has_no_destination(collected: Collected) -> None:
+    with collected.tracing.batch_span("send", None, name="send requests"):
         pass
-    assert collected.span().kind is SpanKind.PRODUCER
+    span = collected.span()
+    assert (span.name, span.kind) == ("send requests", SpanKind.PRODUCER)
+    assert "messaging.destination.name" not in (span.attributes or {})
 
 
-def test_a_batch_links_to_at_most_32_of_its_messages_and_skips_malformed_ones(collected: Collected) -> None:
-    headers = [None, "garbage", *(f"00-{number:032x}-{SPAN}-01" for number in range(1, 100))]
+def test_a_batch_links_to_at_most_32_of_its_messages_that_are_recorded(collected: Collected) -> None:
+    headers = [None, "garbage", *[UNSAMPLED] * MAX_LINKS, *map(asked, range(1, 100))]
     with collected.tracing.batch_span("process", "t", links=headers):
         pass
     links = collected.span().links
@@ -194,7 +199,16 @@ def test_spans_of_a_batch_that_breaks_off_end_too_and_say_so(collected: Collecte
 
     with pytest.raises(KeyError):
         breaks_off()
-    assert (collected.span().attributes or {})["error.type"] == "KeyError"
+    span = collected.span()
+    assert (span.attributes or {})["error.type"] == "KeyError"
+    assert span.status.status_code is StatusCode.ERROR
+
+
+def test_commands_of_one_id_for_two_aggregates_have_a_span_each(collected: Collected) -> None:
+    with collected.tracing.message_spans("process", "t") as spans:
+        headers = [spans.traceparent(message(traceparent, subject=subject)) for traceparent, subject in ((SAMPLED, "a"), (OTHER, "b"))]
+    assert [header and header[3:35] for header in headers] == [TRACE, "c" * 32]
+    assert [(span.attributes or {})["cloudevents.event_subject"] for span in collected.spans()] == ["a", "b"]
 
 
 def test_a_message_in_another_trace_is_linked_to_that_of_its_aggregate(collected: Collected) -> None:
@@ -255,6 +269,53 @@ def test_a_share_of_new_traces_is_recorded(ratio: float, least: int, most: int) 
     assert least <= sum(header is not None and header.sampled for header in parsed) <= most
     assert len({header.trace_id for header in parsed if header}) == 2_000
     assert least <= len(collected.spans()) <= most
+
+
+def asked(number: int) -> str:
+    """The header of a sender that samples everything."""
+    return f"00-{number:032x}-{SPAN}-01"
+
+
+def test_what_foreign_senders_sampled_is_recorded_as_far_as_the_allowance_reaches() -> None:
+    collected = Collected(0.0, foreign_per_second=2)
+    headers = []
+    with collected.tracing.message_spans("process", "t") as spans:
+        for number in range(1, 7):
+            headers.append(parse_traceparent(spans.traceparent(message(asked(number), subject=f"req-{number}"))))
+    assert [header and header.trace_id for header in headers] == [f"{number:032x}" for number in range(1, 7)]
+    assert [header and header.sampled for header in headers] == [True, True, False, False, False, False]
+    assert all(header is not None and header.span_id != SPAN for header in headers), "who changes the flag is the next in the trace"
+    assert len(collected.spans()) == 2
+
+
+def test_what_the_mesh_sends_and_what_goes_on_in_a_recorded_request_needs_no_allowance() -> None:
+    collected = Collected(0.0, foreign_per_second=0)
+    with collected.tracing.message_spans("process", "t") as spans:
+        own = spans.traceparent(message(asked(1), source="/agentmesh/gateway", subject="a"))
+        later = spans.traceparent(message(SAMPLED, subject="b"), SAMPLED, wholly=True)
+        apart = parse_traceparent(spans.traceparent(message(asked(2), subject="c"), SAMPLED, wholly=True))
+        refused = spans.traceparent(message(asked(3), subject="d"), SAMPLED)
+    assert own is not None
+    assert own.startswith(asked(1)[:35])
+    assert later is not None
+    assert later.startswith(SAMPLED[:35])
+    assert apart is not None
+    assert apart.sampled
+    assert apart.trace_id != f"{2:032x}", "the request's change is recorded, in a trace of its own"
+    assert refused is not None
+    assert refused.endswith("-00")
+    assert len(collected.spans()) == 3
+
+
+def test_each_second_has_an_allowance_of_its_own() -> None:
+    now = [10.0]
+    allowance = Allowance(2, lambda: now[0])
+    assert [allowance.grants_one() for _ in range(3)] == [True, True, False]
+    now[0] = 10.9
+    assert not allowance.grants_one()
+    now[0] = 11.0
+    assert [allowance.grants_one() for _ in range(3)] == [True, True, False]
+    assert not Allowance(0).grants_one()
 
 
 def test_libraries_make_spans_below_a_running_one_only(collected: Collected) -> None:
