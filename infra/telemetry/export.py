@@ -249,7 +249,7 @@ def _clean(span: ReadableSpan, scrubber: Scrubber) -> ReadableSpan:
         span.links,
         span.kind,
         None,
-        Status(status.status_code, scrubber.text(status.description)) if status.description else status,
+        Status(status.status_code, _clean_words(status.description, scrubber)) if status.description else status,
         span.start_time,
         span.end_time,
         span.instrumentation_scope,
@@ -258,8 +258,13 @@ def _clean(span: ReadableSpan, scrubber: Scrubber) -> ReadableSpan:
 
 def _clean_event(event: Event, scrubber: Scrubber) -> Event:
     attributes = (event.attributes or {}).items()
-    texts = {name: scrubber.traceback(value) if isinstance(value, str) else value for name, value in attributes}
+    texts = {name: _clean_words(value, scrubber) if isinstance(value, str) else value for name, value in attributes}
     return Event(event.name, texts, event.timestamp)
+
+
+def _clean_words(text: str, scrubber: Scrubber) -> str:
+    # One character that is none in UTF-8 would cost all spans of the export.
+    return scrubber.traceback(text).encode("utf-8", "backslashreplace").decode()
 
 
 def _nobody(count: int) -> None:

@@ -233,11 +233,11 @@ def test_the_words_of_an_exception_leave_the_process_without_secrets_and_persona
     scrubber = Scrubber(known_secrets(["known-by-heart"]))
     tracing = Tracing.start("agentmesh-x", version="1", environment="test", endpoint=collector.url, scrubber=scrubber)
     with pytest.raises(ValueError, match="hunter2"), tracing.traced_operation("work"):
-        raise ValueError("password=hunter2 of ann@example.org is not known-by-heart")
+        raise ValueError("password=hunter2 of ann@example.org is not known-by-heart \udc80")
     tracing.shutdown(5)
     ((_, request),) = collector.requests
     (span,) = request.resource_spans[0].scope_spans[0].spans
-    assert span.status.message == "password=[secret] of [email] is not [secret]"
+    assert span.status.message == "password=[secret] of [email] is not [secret] \\udc80"
     (event,) = span.events
     told = {item.key: item.value.string_value for item in event.attributes}
     assert (told["exception.type"], told["exception.message"]) == ("ValueError", span.status.message)
