@@ -23,6 +23,8 @@ class ParkedFilter:
 
     aggregate_id: str | None = None
     error_type: str | None = None
+    but: tuple[str, ...] = ()
+    """Error types that are not meant; asked for of a tenant's letters alone."""
     position: int | None = None
     through: int | None = None
     statuses: tuple[str, ...] | None = WAITING

@@ -77,6 +77,7 @@ class PostgresTenantDeadLetters:
             "aggregate_id": wanted.aggregate_id,
             "positions": None if positions is None else list(positions),
             "error_type": wanted.error_type,
+            "but": list(wanted.but),
             "statuses": None if wanted.statuses is None else list(wanted.statuses),
             "limit": limit,
         }

@@ -26,7 +26,7 @@ class Failure(StrEnum):
     REFUSED = "refused"
     """It cannot be built as things are set up, or a defect of its functions is in the way."""
     GIVEN_UP = "given_up"
-    """It was begun as often as it may be, and its worker ended each time before it was finished."""
+    """It was begun as often as it may be, and broken off each time: its worker died, or a server went away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 NAME = "projections.rebuilds"
 # Of the whole mesh, so that not every read model is built anew at once.
 LEADER = "rebuilds"
-# An order whose worker ended so often without finishing it is the likely cause.
+# An order that was broken off so often, by the death of its worker or by a server that went away, is the likely cause.
 MOST_ATTEMPTS = 5
 # It reads, writes and holds its locks on one each; orders and health checks need some too.
 MOST_CONNECTIONS = 6
@@ -100,7 +100,7 @@ class RebuildWorker(ConnectedWorker):
         name, about = order.read_model, {"projection": order.read_model, "order_id": order.order_id}
         if order.attempts > MOST_ATTEMPTS:
             logger.error("a rebuild is given up", extra=about)
-            await self._orders.fail(order, Failure.GIVEN_UP, f"{MOST_ATTEMPTS} times its worker ended before it was finished: see its log.")
+            await self._orders.fail(order, Failure.GIVEN_UP, f"{MOST_ATTEMPTS} times it was begun and broken off: see its workers' log.")
             return True
         logger.info("a rebuild begins", extra={**about, "attempt": order.attempts})
         model = self._models[name]

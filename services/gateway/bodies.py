@@ -1,4 +1,4 @@
-"""JSON bodies: bytes in, the object that they spell out, or 400, 415, 422; strict, so that no two readers understand a body differently."""
+"""Bodies, JSON and forms: bytes in, what they spell out, or 400, 415, 422; strict, so that no two readers understand a body differently."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 import re
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import pydantic
 from fastapi import Request
@@ -17,6 +18,9 @@ from services.gateway.errors import JSON, ApiError, broken_rule, of_schema
 from services.gateway.versions import vendor_type
 
 NOT_JSON = "The body is not JSON in UTF-8."
+FORM_TYPE = "application/x-www-form-urlencoded"
+NOT_A_FORM = f"The body is not {FORM_TYPE} in UTF-8."
+MAX_FORM_FIELDS = 20
 MAX_DEPTH = 200
 _BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"?', re.DOTALL)
 M = TypeVar("M", bound=BaseModel)
@@ -28,8 +32,25 @@ async def read_object(request: Request) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind not in (JSON, vendor_type(request.url.path)):
         raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"The body should be sent with Content-Type: {JSON}.")
+    return parse_object(await _whole(request))
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form, each once. Raises ApiError: 400 for what is no form, 422 for a field that is there twice."""
     try:
-        return parse_object(await request.body())
+        text = (await _whole(request)).decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
+    except ValueError:
+        raise _refused(NOT_A_FORM) from None
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise broken_rule("(whole body)", "Should name each field once", "")
+    return found
+
+
+async def _whole(request: Request) -> bytes:
+    try:
+        return await request.body()
     except ClientDisconnect:
         raise ApiError("REQUEST_TIMEOUT", "The caller went away before the body was there.") from None
 
@@ -46,13 +67,13 @@ def parse_object(data: bytes) -> dict[str, Any]:
     try:
         text = data.decode()
         if _too_deep(text):
-            raise _not_json(f"The body is nested deeper than {MAX_DEPTH} levels.")
+            raise _refused(f"The body is nested deeper than {MAX_DEPTH} levels.")
         found = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant, parse_float=_finite)
         json.dumps(found, ensure_ascii=False).encode()
     except _Repeated as error:
-        raise _not_json(str(error)) from None
+        raise _refused(str(error)) from None
     except (ValueError, RecursionError):
-        raise _not_json(NOT_JSON) from None
+        raise _refused(NOT_JSON) from None
     if not isinstance(found, dict):
         raise broken_rule("(whole body)", "Input should be a JSON object", found)
     return found
@@ -95,7 +116,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _not_json(message: str) -> ApiError:
+def _refused(message: str) -> ApiError:
     return ApiError("VALIDATION_ERROR", message, error_type="ValidationError", details={"field": "(whole body)"})
 
 
@@ -121,5 +142,5 @@ def command_value(command: type[Command], fields: frozenset[str], body: dict[str
     except pydantic.ValidationError as error:
         raise of_schema(error) from None
     except UndecodableMessage:
-        raise _not_json(NOT_JSON) from None
+        raise _refused(NOT_JSON) from None
     return value

@@ -8,29 +8,25 @@ import binascii
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import unquote_plus
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
 
 from infra.identity.base import LIFETIME, Credentials, Principal, TokenSigner, Unauthenticated, login_and_tenant
 from services.gateway.access import SCHEME, unauthorized, utc_now
-from services.gateway.bodies import read_object
-from services.gateway.errors import ApiError, broken_rule
+from services.gateway.bodies import FORM_TYPE, read_form, read_object
+from services.gateway.errors import broken_rule
 from services.gateway.limits import RateLimits
 from services.gateway.linked import json_answer
 from services.gateway.openapi import Operation, good, refused
 from services.gateway.versions import check_version
 
 PATH = "/api/v1/auth/token"
-FORM = "application/x-www-form-urlencoded"
 PASSWORD = "password"  # noqa: S105 (the name of a grant)
 CLIENT_CREDENTIALS = "client_credentials"
 BASIC = "Basic"
-MAX_FORM_FIELDS = 20
 MAX_BASIC_CHARACTERS = 1_000
-NOT_A_FORM = f"The body is not {FORM} in UTF-8."
 
 
 class AccessToken(BaseModel):
@@ -114,20 +110,9 @@ def basic_credentials(headers: list[str]) -> tuple[str, str] | None:
 async def _fields(request: Request) -> dict[str, str]:
     """The fields of the body, each once. What is not known is ignored, as the standard asks. Raises ApiError."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind != FORM:
+    if kind != FORM_TYPE:
         return {name: _text(name, value) for name, value in (await read_object(request)).items() if name in FIELDS}
-    try:
-        text = (await request.body()).decode("ascii")
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
-    except ClientDisconnect:
-        raise ApiError("REQUEST_TIMEOUT", "The caller went away before the body was there.") from None
-    except ValueError:
-        details = {"field": "(whole body)"}
-        raise ApiError("VALIDATION_ERROR", NOT_A_FORM, error_type="ValidationError", details=details) from None
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise broken_rule("(whole body)", "Should name each field once", "")
-    return found
+    return await read_form(request)
 
 
 def _text(name: str, value: Any) -> str:
@@ -191,7 +176,7 @@ TOKEN = Operation(
         "security": [],
         "requestBody": {
             "required": True,
-            "content": {kind: {"schema": _SCHEMA, "examples": _EXAMPLES} for kind in (FORM, "application/json")},
+            "content": {kind: {"schema": _SCHEMA, "examples": _EXAMPLES} for kind in (FORM_TYPE, "application/json")},
         },
     },
 )

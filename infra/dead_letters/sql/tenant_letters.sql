@@ -10,6 +10,7 @@ WHERE d.position > %(after)s AND cause <> 'undecodable' AND position(%(tenant)s:
   AND (%(aggregate_id)s::text IS NULL OR d.aggregate_id = %(aggregate_id)s::text)
   AND (%(positions)s::bigint[] IS NULL OR d.position = ANY (%(positions)s::bigint[]))
   AND (%(error_type)s::text IS NULL OR d.error_type = %(error_type)s::text)
+  AND d.error_type <> ALL (%(but)s::text[])
   AND (%(statuses)s::text[] IS NULL OR d.status = ANY (%(statuses)s::text[]))
 ORDER BY d.position
 LIMIT %(limit)s::bigint

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 
@@ -21,8 +20,8 @@ from services.gateway.console.page import Desk, Page
 from services.gateway.console.pages import NEVER_CHANGES, STATIC_PATH, Pages
 from services.gateway.console.projections import ProjectionPages
 from services.gateway.console.requests import RequestPages
-from services.gateway.console.session import PREFIX, Sessions
-from services.gateway.console.sign_in import SIGN_IN_PATH, SIGN_OUT_PATH, SignInPages, sign_in_path
+from services.gateway.console.session import PREFIX, Sessions, parts_of
+from services.gateway.console.sign_in import ENDED, SIGN_IN_PATH, SIGN_OUT_PATH, UNSENT, SignInPages, sign_in_path
 from services.gateway.edge import log_refusal
 from services.gateway.errors import KINDS, ApiError, not_found
 from services.gateway.limits import RateLimits
@@ -42,7 +41,7 @@ ADVICE: Mapping[str, str] = {
     "PAYLOAD_TOO_LARGE": "Go back and write less.",
 }
 OTHER_ADVICE = "Go back, or open one of the pages above."
-FORM_ADVICE = "Load the page again, and send the form from there."
+FORM_ADVICE = "Load the page again from {address}, and send the form from there."
 
 
 class Around(NamedTuple):
@@ -63,6 +62,7 @@ class Console:
     """The pages below /console. They read and order by the functions of the API's own routes; see `services.gateway.app.Pages`."""
 
     def __init__(self, parts: Parts, around: Around) -> None:
+        self._base = parts.settings.url
         self._sessions = Sessions(parts.access, parts.settings)
         self._pages = Pages(self._sessions, around.environment, around.version)
         desk = Desk(parts, self._sessions, self._pages)
@@ -107,8 +107,7 @@ class Console:
         log_refusal(error, call_of(scope))
         request = Request(scope)
         if error.code == "UNAUTHORIZED":
-            had_one = bool(self._sessions.token(request))
-            return 303, b"", {"Location": sign_in_path(_way_back(request), ended=had_one), "Content-Length": "0"}
+            return 303, b"", {"Location": self._to_sign_in(request), "Content-Length": "0"}
         self._know(request)
         kind = KINDS.get(error.code)
         answer = self._pages.show(
@@ -117,11 +116,23 @@ class Console:
             error.status,
             title=kind.title if kind is not None else "This did not work",
             error=error,
-            advice=FORM_ADVICE if error.details.get("rule") == "form_must_be_own" else ADVICE.get(error.code, OTHER_ADVICE),
+            advice=self._advice(error),
             request_id=call_of(scope).request_id,
         )
         headers = {name: value for name, value in answer.headers.items() if name != "set-cookie"}
         return error.status, bytes(answer.body), {**headers, **error.headers}
+
+    def _advice(self, error: ApiError) -> str:
+        if error.details.get("rule") == "form_must_be_own":
+            return FORM_ADVICE.format(address=self._base + PREFIX)
+        return ADVICE.get(error.code, OTHER_ADVICE)
+
+    def _to_sign_in(self, request: Request) -> str:
+        """Signing in, and from there back to the page that was asked for, or whose form was sent. A browser drops the cookie of a session
+        that has ended, so that of a form it is told in any case that it did nothing."""
+        if request.method != "GET":
+            return sign_in_path(parts_of(request.headers.get("referer", "")).path, UNSENT)
+        return sign_in_path(call_of(request.scope).url.removeprefix(self._base), ENDED if self._sessions.token(request) else None)
 
     def _know(self, request: Request) -> None:
         """Who is signed in finds the way to the other pages on a page that nobody signs in for, too."""
@@ -129,10 +140,3 @@ class Console:
         if token and PRINCIPAL not in request.scope:
             with suppress(ApiError, TransientError):
                 request.scope[PRINCIPAL] = self._sessions.access.holder(token)
-
-
-def _way_back(request: Request) -> str:
-    """The page to come back to: the one that was asked for, or the one whose form was sent."""
-    if request.method == "GET":
-        return request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return urlsplit(request.headers.get("referer", "")).path

@@ -4,10 +4,11 @@ are."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import platform
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
@@ -28,6 +29,8 @@ from services.gateway.resources.projections import ProjectionRoutes
 
 PATH = f"{PREFIX}/fleet"
 KEPT_SECONDS = 3.0
+HEALTHY = "healthy"
+T = TypeVar("T")
 
 
 class Which(BaseModel):
@@ -58,7 +61,8 @@ class KeptFleet:
 
 
 class FleetPages(Page):
-    """Agents are a tenant's; workers and hosts are the mesh's, as read models are."""
+    """Agents are a tenant's; workers and hosts are the mesh's, as read models are. What cannot be asked for is told as that, beside the
+    rest: the page is looked at when a server is away. What is not well comes first."""
 
     def __init__(self, desk: Desk, fleet: FleetView) -> None:
         super().__init__(desk)
@@ -81,38 +85,56 @@ class FleetPages(Page):
         )
         sees_mesh = parts.access.may(principal, Permission.PROJECTION_READ)
         counts, agents, mesh = await asyncio.gather(
-            agent_counts(parts.reads.of(principal.tenant_id), principal.tenant_id),
-            parts.cached.agents(query),
+            _if_there(agent_counts(parts.reads.of(principal.tenant_id), principal.tenant_id)),
+            _if_there(parts.cached.agents(query)),
             self._mesh(principal) if sees_mesh else _nothing(),
         )
-        last = agents[PAGE_ROWS - 1] if len(agents) > PAGE_ROWS else None
+        rows = agents or []
+        last = rows[PAGE_ROWS - 1] if len(rows) > PAGE_ROWS else None
         return self.show(
             request,
             "fleet.html",
             which=which,
             counts=counts,
             statuses=SHOWN_STATUSES,
-            agents=agents[:PAGE_ROWS],
+            agents=rows[:PAGE_ROWS],
             following=next_page(request, None if last is None else cursor_of((last.created_at, last.agent_id))),
             filtered=which.status is not None or which.kind is not None,
             sees_mesh=sees_mesh,
-            silent=partial(is_silent, now=datetime.now(UTC)),
+            machine=platform.node(),
+            unknown=counts is None or agents is None,
             **mesh,
         )
 
     async def _mesh(self, principal: Principal) -> dict[str, Any]:
-        workers, hosts, states = await asyncio.gather(self._fleet.workers(), self._hosts_if_any(), self._projections.rows(principal))
-        lags = [state.lag for state in states]
-        behind = sorted((state for state in states if state.lag or state.parked), key=lambda state: -(state.lag or 0))
-        return {"workers": workers, "hosts": hosts, "read_models": len(states), "behind": behind, "lag_unknown": None in lags}
+        workers, hosts, states = await asyncio.gather(
+            self._fleet.workers(), _if_there(self._fleet.hosts()), _if_there(self._projections.rows(principal))
+        )
+        silent = partial(is_silent, now=datetime.now(UTC))
+        behind = [state for state in states or () if state.lag != 0 or state.parked]
+        return {
+            "workers": sorted(workers, key=lambda worker: (_well(worker), worker.name)),
+            "unready": sum(not worker.ready for worker in workers),
+            "unwell": sum(worker.ready and not _well(worker) for worker in workers),
+            "silent": silent,
+            "hosts": None if hosts is None else sorted(hosts, key=lambda host: not silent(host)),
+            "read_models": None if states is None else len(states),
+            "behind": sorted(behind, key=lambda state: (bool(state.contexts), -(state.lag or 0))),
+            "lag_unknown": any(state.lag is None and state.contexts for state in behind),
+        }
 
-    async def _hosts_if_any(self) -> Sequence[HostHeartbeat] | None:
-        """The hosts, or None while the broker cannot be asked."""
-        try:
-            return await self._fleet.hosts()
-        except TransientError:
-            return None
+
+def _well(worker: WorkerNow) -> bool:
+    return worker.ready and worker.health == HEALTHY
+
+
+async def _if_there(asked: Awaitable[T]) -> T | None:
+    """What is asked for, or None while its server does not answer."""
+    try:
+        return await asked
+    except TransientError:
+        return None
 
 
 async def _nothing() -> dict[str, Any]:
-    return {"workers": (), "hosts": (), "read_models": 0, "behind": (), "lag_unknown": False}
+    return {}

@@ -102,4 +102,5 @@ def next_page(request: Request, cursor: str | None) -> str | None:
     """The path of the page after this one; None on the last one."""
     if cursor is None:
         return None
-    return request.url.path + query_text({**{name: value for name, value in request.query_params.items() if value}, "cursor": cursor})
+    asked = {name: value for name, value in request.query_params.items() if value}
+    return str(request.scope["path"]) + query_text({**asked, "cursor": cursor})

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import jinja2
 from fastapi import Request, Response
@@ -17,6 +18,7 @@ from fastapi import Request, Response
 from infra.identity.base import Permission, Principal
 from services.gateway.calls import PRINCIPAL
 from services.gateway.console.session import PREFIX, Sessions
+from services.gateway.linked import query_text
 
 PACKAGE = "services.gateway.console"
 STATIC_PATH = PREFIX + "/static/{name}"
@@ -28,6 +30,8 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 NEVER_CHANGES = "public, max-age=31536000, immutable"
+RELOAD_FIELD = "refresh"
+RELOAD_SECONDS = 15
 UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 
 
@@ -37,14 +41,16 @@ class Place(NamedTuple):
     title: str
     path: str
     permission: Permission
+    reloads: bool = False
+    """Whether it may be left open to load itself again."""
 
 
 PLACES: Final = (
-    Place("Fleet", f"{PREFIX}/fleet", Permission.AGENT_READ),
+    Place("Fleet", f"{PREFIX}/fleet", Permission.AGENT_READ, reloads=True),
     Place("Requests", f"{PREFIX}/requests", Permission.REQUEST_READ),
     Place("Approvals", f"{PREFIX}/approvals", Permission.REQUEST_APPROVE),
-    Place("Dead letters", f"{PREFIX}/dead-letters", Permission.DLQ_READ),
-    Place("Projections", f"{PREFIX}/projections", Permission.PROJECTION_READ),
+    Place("Dead letters", f"{PREFIX}/dead-letters", Permission.DLQ_READ, reloads=True),
+    Place("Projections", f"{PREFIX}/projections", Permission.PROJECTION_READ, reloads=True),
 )
 
 
@@ -75,7 +81,8 @@ class Pages:
         html = self._environment.get_template(template).render(
             principal=principal,
             places=[] if principal is None else self.places(principal),
-            here=request.url.path,
+            here=request.scope["path"],
+            reload=_reload(request),
             form_text=self._sessions.form_text(request),
             told=self._sessions.told(request),
             may=partial(self._sessions.access.may, principal) if principal is not None else _nothing,
@@ -96,6 +103,25 @@ class Pages:
 
     def _asset_path(self, name: str) -> str:
         return STATIC_PATH.format(name=self._names[name])
+
+
+class Reload(NamedTuple):
+    """Whether the page loads itself again, and where it is turned on or off. Nothing does so unasked: it would take the place of the
+    reader, and what he has typed, away."""
+
+    on: bool
+    seconds: int
+    path: str
+
+
+def _reload(request: Request) -> Reload | None:
+    """None for a page that cannot; the page of a failure goes on as the page itself would."""
+    path = request.scope["path"]
+    if request.method != "GET" or not any(place.reloads and place.path == path for place in PLACES):
+        return None
+    on = request.query_params.get(RELOAD_FIELD) == str(RELOAD_SECONDS)
+    asked = {**request.query_params, RELOAD_FIELD: None if on else str(RELOAD_SECONDS)}
+    return Reload(on, RELOAD_SECONDS, path + query_text(asked))
 
 
 def _nothing(_: Permission) -> bool:
@@ -125,8 +151,8 @@ def iso(at: datetime) -> str:
 
 
 def utc(at: datetime) -> str:
-    """A moment as people read it, in UTC."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    """A moment as people read it, in UTC, with its zone, for it is copied into messages and tickets."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def away(at: datetime, now: datetime) -> str:
@@ -177,5 +203,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "utc": utc,
     "away": away,
     "pretty": pretty,
+    # Jinja's own lets a slash be, so that an id with one would lead to another page than its own.
+    "urlencode": partial(quote, safe=""),
 }
 """What templates call to tell a value."""

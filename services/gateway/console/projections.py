@@ -28,8 +28,9 @@ class ProjectionPages(Page):
         return router
 
     async def all(self, request: Request) -> Response:
-        """All read models."""
+        """All read models; what is not well comes first."""
         rows = await self._projections.rows(principal_of(request.scope))
+        rows.sort(key=lambda row: bool(row.contexts) and row.state == "complete")
         return self.show(request, "projections.html", rows=rows, key=new_key())
 
     async def rebuild(self, request: Request, name: Name) -> Response:

@@ -11,13 +11,13 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import Request, Response
-from starlette.exceptions import HTTPException
 
 from infra.identity.base import Permission, Principal
 from services.gateway.access import Access, Requirement, forbidden, utc_now
+from services.gateway.bodies import FORM_TYPE, read_form
 from services.gateway.calls import PRINCIPAL
 from services.gateway.errors import ApiError, broken_rule
 from services.gateway.settings import GatewaySettings
@@ -28,8 +28,6 @@ STRANGER_COOKIE = "agentmesh_console_form"
 TOLD_COOKIE = "agentmesh_console_told"
 FORM_FIELD = "form"
 FORM = "agentmesh.console.form"
-FORM_TYPE = "application/x-www-form-urlencoded"
-MAX_FIELDS = 50
 MAX_COOKIE_CHARACTERS = 3_900
 STRANGER_SECONDS = 3_600
 TOLD_SECONDS = 60
@@ -117,7 +115,7 @@ class Sessions:
             return False
         if origin is None:
             return True
-        sent = urlsplit(origin)
+        sent = parts_of(origin)
         own = {(self._own.scheme, self._own.netloc.lower()), (self._own.scheme, request.headers.get("host", "").lower())}
         return (sent.scheme, sent.netloc.lower()) in own
 
@@ -144,8 +142,13 @@ class Sessions:
     # --- cookies ------------------------------------------------------------------------------------------------------
 
     def _name(self, name: str) -> str:
-        """Over TLS a browser takes a cookie of such a name from a secure page only."""
-        return f"__Secure-{name}" if self._secure else name
+        """Over TLS a browser takes a cookie of such a name from a secure page of this very host only, never from a neighbour's."""
+        return f"__Host-{name}" if self._secure else name
+
+    @property
+    def _path(self) -> str:
+        """A cookie of such a name is of the whole host; the API takes none."""
+        return "/" if self._secure else PREFIX
 
     def _set(self, response: Response, name: str, value: str, seconds: int | None, *, strict: bool) -> None:
         same_site = "strict" if strict else "lax"
@@ -153,14 +156,14 @@ class Sessions:
             self._name(name),
             value,
             max_age=seconds,
-            path=PREFIX,
+            path=self._path,
             secure=self._secure,
             httponly=True,
             samesite=same_site,  # type: ignore[arg-type]
         )
 
     def _drop(self, response: Response, name: str) -> None:
-        response.delete_cookie(self._name(name), path=PREFIX, secure=self._secure, httponly=True, samesite="lax")
+        response.delete_cookie(self._name(name), path=self._path, secure=self._secure, httponly=True, samesite="lax")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +198,15 @@ async def _fields(request: Request) -> dict[str, str]:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != FORM_TYPE:
         raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"The body should be sent with Content-Type: {FORM_TYPE}.")
+    return {name: value.replace("\r\n", "\n") for name, value in (await read_form(request)).items()}
+
+
+def parts_of(url: str) -> SplitResult:
+    """The parts of a URL that a browser sent; empty ones of what is none."""
     try:
-        form = await request.form(max_fields=MAX_FIELDS)
-    except HTTPException:
-        raise broken_rule("(whole body)", "Should be a form", "") from None
-    pairs = form.multi_items()
-    found = {name: value for name, value in pairs if isinstance(value, str)}
-    if len(found) != len(pairs):
-        raise broken_rule("(whole body)", "Should name each field once", "")
-    return {name: value.replace("\r\n", "\n") for name, value in found.items()}
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _foreign(message: str) -> ApiError:

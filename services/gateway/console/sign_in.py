@@ -23,6 +23,12 @@ DEVELOPMENT = "development"
 WRONG = "This login and password do not sign in. A login is written with its tenant: ann@acme."
 WRONG_TOKEN = "This token does not sign in: it is not one of ours, or it has expired."  # noqa: S105 (what a page says)
 ENDED = "ended"
+UNSENT = "unsent"
+WHY = {
+    ENDED: "Your session has ended, as every session does with its token. Sign in to go on.",
+    UNSENT: "You are not signed in any more, so what you sent was not carried out. Sign in, look at the page again, and send it anew.",
+}
+"""What is told to who was led here."""
 _WITHIN = re.compile(PREFIX + r"(?:/[A-Za-z0-9._~%@:=+,-]+)*(?:\?[A-Za-z0-9._~%@:=+,&-]*)?", re.ASCII)
 
 
@@ -116,7 +122,7 @@ class SignInPages:
             to=to,
             wrong=wrong,
             username=username,
-            ended=request.query_params.get("why") == ENDED,
+            why=WHY.get(request.query_params.get("why", "")),
             stranger_text=self._desk.sessions.text_of(stranger),
             takes_tokens=self._takes_tokens,
         )
@@ -129,7 +135,7 @@ def within(path: str) -> str:
     return path if _WITHIN.fullmatch(path) and not path.startswith((SIGN_IN_PATH, SIGN_OUT_PATH)) else PREFIX
 
 
-def sign_in_path(to: str, *, ended: bool) -> str:
+def sign_in_path(to: str, why: str | None) -> str:
     """Where who is not signed in is led to, and from there back."""
     asked = within(to)
-    return SIGN_IN_PATH + query_text({"to": None if asked == PREFIX else asked, "why": ENDED if ended else None})
+    return SIGN_IN_PATH + query_text({"to": None if asked == PREFIX else asked, "why": why})

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from contracts.fields import SOME_TEXT
 from contracts.message import MAX_ID_CHARACTERS, NO_CONTROL
 from contracts.topics import CONTEXTS
 from infra.dead_letters.base import (
@@ -43,7 +44,7 @@ Status = Literal["parked", "requeued", "redriven", "discarded", "all"]
 ErrorType = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_CONTROL)]
 AggregateId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_CONTROL)]
 Why = Annotated[
-    str, StringConstraints(min_length=1, max_length=1000, pattern=r"\S"), Field(description="Stands in the store, and in a rejection.")
+    str, StringConstraints(min_length=1, max_length=1000, pattern=SOME_TEXT), Field(description="Stands in the store, and in a rejection.")
 ]
 InContext = Annotated[Context, Path(description="The context whose command it is.")]
 Position = Annotated[int, Path(ge=1, le=MAX_POSITION, description="Its position in the context's log.")]

@@ -32,7 +32,7 @@ MESH_ONLY = "A read model is shared by all tenants: only admins of a tenant that
 SAID: Mapping[Failure, str] = {
     Failure.DIFFERS: "The rebuilt rows differ from the live ones, so nothing was switched. Which: the log of the projections' worker.",
     Failure.REFUSED: "It could not be built. Why: the log of the projections' worker.",
-    Failure.GIVEN_UP: "Its worker ended again and again before it was finished. Why: the log of the projections' worker.",
+    Failure.GIVEN_UP: "It was begun again and again, and broken off each time. Why: the log of the projections' worker.",
 }
 
 
@@ -48,7 +48,7 @@ class FollowedContext(BaseModel):
 class RebuildFailure(BaseModel):
     """Why a rebuild failed; the read model shows what it showed before."""
 
-    code: Failure = Field(description="differs: from the live rows; refused: it cannot be built; given_up: its worker ended too often.")
+    code: Failure = Field(description="differs: from the live rows; refused: it cannot be built; given_up: it was broken off too often.")
     message: str
 
 
@@ -77,8 +77,8 @@ class Projection(Linked):
     built_at: datetime
     state: Literal["complete", "incomplete"] = Field(description="incomplete: some events could not be applied, and their rows are old.")
     parked: int = Field(description="Events that wait for a defect to be mended, and those behind them.")
-    lag: int | None = Field(description="That of its contexts together; null while Kafka cannot be asked.")
-    contexts: list[FollowedContext]
+    lag: int | None = Field(description="That of its contexts together; null while Kafka cannot be asked, or nobody follows it yet.")
+    contexts: list[FollowedContext] = Field(description="Empty while nobody follows it yet.")
     rebuild: Rebuild | None = Field(description="The order that was placed last; null where there was none.")
 
 
@@ -254,7 +254,7 @@ class ProjectionRoutes(Routes):
             built_at=state.built_at,
             state="incomplete" if state.parked else "complete",
             parked=state.parked,
-            lag=None if None in lags else sum(lag or 0 for lag in lags),
+            lag=None if None in lags or not lags else sum(lag or 0 for lag in lags),
             contexts=[
                 FollowedContext(
                     context=each.context,

@@ -166,6 +166,9 @@ async def look_around(ann: Person) -> None:
     await page.goto("/console/fleet")
     await expect(page.get_by_role("table", name="Workers").locator("tbody tr")).to_contain_text(["gateway"])
     assert await page.get_by_role("table", name="Agent hosts").locator("tbody tr").count() == 3
+    await page.get_by_role("link", name="Load again every 15 s").click()
+    await page.get_by_role("link", name="Stop").click()
+    await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
     await page.goto("/console/requests")
     await page.get_by_label("Text in the message").fill("MONEY back")
     await page.get_by_label("Status").select_option("awaiting_approval")

@@ -9,6 +9,8 @@ import pytest
 
 from contracts.message import Command
 from contracts.requests.commands import CreateRequest, UpdateRequest
+from infra.dead_letters.base import ParkedFilter
+from infra.dead_letters.tenants import PostgresTenantDeadLetters
 from infra.rebuild_orders.settings import RebuildSettings
 from infra.runtime.base import Decide, DecisionContext
 from infra.runtime.projection_worker import ProjectionWorker
@@ -121,6 +123,11 @@ async def test_a_letter_is_its_own_tenants_only_and_what_nobody_can_read_is_nobo
             if expected == 404:
                 for verb in ("requeue", "discard"):
                     assert (await call("POST", f"{path}/{verb}", tenant=tenant, json=REASON)).status_code == 404
+    own_letters = PostgresTenantDeadLetters(mesh.database, TENANT, "requests")
+    for but, ids in ((("ValueError",), [mine]), (("ValueError", "KeyError"), [])):
+        assert [each.aggregate_id for each in await own_letters.find(ParkedFilter(but=but), 0, 10)] == ids
+    refused = await call("POST", f"{LETTERS}/requeue", json={"context": "requests", "reason": "no\0text of a database"})
+    assert refused.status_code == 422
     marked = await call("POST", f"{LETTERS}/requeue", json={"context": "requests", **REASON})
     assert (marked.json()["matched"], marked.json()["marked"], marked.json()["complete"]) == (1, 1, True)
     after = {letter.position: letter.status for letter in await mesh.letters()}

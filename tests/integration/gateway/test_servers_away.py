@@ -21,9 +21,10 @@ from infra.event_store.base import OutcomeKind
 from infra.kafka.producer import PagePublisher
 from infra.local_stack.ports import free_port
 from infra.local_stack.stack import server
+from services.gateway.console.session import TOKEN_COOKIE
 from services.gateway.settings import GatewaySettings
 from services.gateway.worker import GatewayWorker
-from tests.integration.gateway.conftest import LIST, PATIENT, OpenCaller, body, serve
+from tests.integration.gateway.conftest import LIST, PATIENT, OpenCaller, bearer, body, serve
 from tests.mesh import TENANT, Mesh, new_id, wait_for
 from tests.proxy import behind, postgres_proxy
 
@@ -83,6 +84,9 @@ async def test_a_database_that_is_away_costs_a_read_503_and_an_accepted_command_
             proxy.cut()
             read = await call("GET", f"{LIST}/{there}")
             assert (read.status_code, read.headers["retry-after"], read.json()["error"]["code"]) == (503, "2", "SERVICE_UNAVAILABLE")
+            session = bearer("admin", TENANT)["Authorization"].removeprefix("Bearer ")
+            page = await call.client.get("/console/fleet", headers={"Cookie": f"{TOKEN_COOKIE}={session}"})
+            assert (page.status_code, page.text.count("the database does not answer"), "Agent hosts" in page.text) == (200, 2, True)
             began = time.monotonic()
             accepted = await call("POST", LIST, json=body())
             assert accepted.status_code == 202

@@ -258,6 +258,7 @@ class LettersOf:
         found = [each.item for each in self.mine if after < each.item.position <= (wanted.through or 2**63)]
         equal = {"aggregate_id": wanted.aggregate_id, "error_type": wanted.error_type}
         found = [each for each in found if all(value in (None, getattr(each, name)) for name, value in equal.items())]
+        found = [each for each in found if each.error_type not in wanted.but]
         return [each for each in found if wanted.statuses is None or each.status in wanted.statuses][:limit]
 
     async def end(self) -> int:
@@ -289,8 +290,11 @@ class States:
     """Read models that the test puts."""
 
     found: list[ReadModelState] = field(default_factory=list)
+    error: Exception | None = None
 
     async def all(self) -> list[ReadModelState]:
+        if self.error is not None:
+            raise self.error
         return self.found
 
 

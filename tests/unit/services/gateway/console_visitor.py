@@ -19,6 +19,7 @@ from tests.conformance.accounts import PASSWORD
 from tests.unit.services.gateway.arena import BASE, ISSUER, NOW, TENANT, Arena, principal, view
 
 EVERY_ROLE = (*ROLES, "root")
+SESSION = "__Host-agentmesh_console"
 HOSTILE = "<script>alert(1)</script>\"'><img src=x>"
 ROUTES = (
     ("GET", "/console/fleet", "agent:read"),
@@ -110,7 +111,7 @@ class Visitor:
         self.arena = arena
         self.cookies: dict[str, str] = {}
         if role is not None:
-            self.cookies["__Secure-agentmesh_console"] = ISSUER.issue(principal(role, tenant), datetime.now(UTC))
+            self.cookies[SESSION] = ISSUER.issue(principal(role, tenant), datetime.now(UTC))
 
     async def get(self, path: str, **headers: str) -> Any:
         return await self._call("GET", path, headers)
@@ -126,8 +127,8 @@ class Visitor:
 
     async def form(self, page: str) -> str:
         """What the forms of a page carry: of any page, for it is the session's."""
-        text = self.arena.console._sessions.text_of(self.cookies.get("__Secure-agentmesh_console", ""))
-        if page == "/console/sign-in" and "__Secure-agentmesh_console" not in self.cookies:
+        text = self.arena.console._sessions.text_of(self.cookies.get(SESSION, ""))
+        if page == "/console/sign-in" and SESSION not in self.cookies:
             found = re.search('name="form" value="([^"]+)"', (await self.get(page)).text)
             assert found is not None
             return found[1]

@@ -21,6 +21,7 @@ from tests.unit.services.gateway.console_visitor import (
     FORMS,
     OPEN,
     ROUTES,
+    SESSION,
     Visitor,
     fields_of,
     furnished,
@@ -121,12 +122,14 @@ async def test_signing_in_begins_a_session_that_ends_with_its_token() -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/requests?status=failed")
     (line,) = [each for each in answer.headers.get_list("set-cookie") if "agentmesh_console=" in each]
     (morsel,) = SimpleCookie(line).values()
-    assert (morsel["path"], morsel["samesite"], morsel["httponly"], morsel["secure"]) == ("/console", "lax", True, True)
+    assert (morsel["path"], morsel["samesite"], morsel["httponly"], morsel["secure"]) == ("/", "lax", True, True)
+    assert morsel.key == SESSION  # __Host-: a neighbour of the host cannot plant it
+    assert not morsel["domain"]
     assert 1_700 < int(morsel["max-age"]) <= 1_800
     assert (await visitor.get("/console/requests")).status_code == 200
     ended = await visitor.send("/console/sign-out", {})
     assert (ended.status_code, ended.headers["location"]) == (303, "/console/sign-in")
-    assert "__Secure-agentmesh_console" not in visitor.cookies
+    assert SESSION not in visitor.cookies
 
 
 async def test_whoever_does_not_sign_in_is_told_the_same() -> None:
@@ -134,7 +137,7 @@ async def test_whoever_does_not_sign_in_is_told_the_same() -> None:
     told = set()
     for username, password in ((f"ann@{TENANT}", "wrong"), (f"nobody@{TENANT}", PASSWORD), ("ann", PASSWORD), ("", "")):
         answer = await visitor.send("/console/sign-in", {"username": username, "password": password})
-        assert (answer.status_code, "__Secure-agentmesh_console" in visitor.cookies) == (401, False)
+        assert (answer.status_code, SESSION in visitor.cookies) == (401, False)
         told |= set(re.findall(r'role="alert"[^>]*>(.*?)</p>', answer.text))
     assert len(told) == 1
 
@@ -143,7 +146,7 @@ async def test_a_token_signs_in_in_development_only() -> None:
     token = ISSUER.issue(principal("manager"), datetime.now(UTC))
     visitor = Visitor(await with_account(), None)
     assert (await visitor.send("/console/sign-in", {"token": f" {token}\n"})).status_code == 303
-    assert visitor.cookies["__Secure-agentmesh_console"] == token
+    assert visitor.cookies[SESSION] == token
     refused = await Visitor(await with_account(), None).send("/console/sign-in", {"token": "garbage"})
     assert (refused.status_code, "This token does not sign in" in refused.text) == (401, True)
     production = Visitor(await with_account("production"), None)
@@ -153,12 +156,36 @@ async def test_a_token_signs_in_in_development_only() -> None:
 
 async def test_a_session_that_has_ended_leads_to_signing_in_and_back() -> None:
     visitor = Visitor(furnished())
-    visitor.cookies["__Secure-agentmesh_console"] = ISSUER.issue(principal(), datetime.now(UTC) - timedelta(days=1))
+    visitor.cookies[SESSION] = ISSUER.issue(principal(), datetime.now(UTC) - timedelta(days=1))
     answer = await visitor.get("/console/requests?status=failed")
     assert answer.headers["location"] == "/console/sign-in?to=%2Fconsole%2Frequests%3Fstatus%3Dfailed&why=ended"
     assert "Your session has ended" in (await visitor.get(answer.headers["location"])).text
-    sent = await visitor.send("/console/approvals/req-1/decide", FORMS["decide"], Referer=f"{BASE}/console/approvals/req-1")
-    assert sent.headers["location"] == "/console/sign-in?to=%2Fconsole%2Fapprovals%2Freq-1&why=ended"
+    back = await visitor.get("/console/requests/a%2520b")
+    assert back.headers["location"].startswith("/console/sign-in?to=%2Fconsole%2Frequests%2Fa%252520b&")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_whoever_sends_a_form_too_late_is_told_that_it_did_nothing(kept: bool) -> None:
+    """Also where the browser has dropped the cookie with its session, which is the rule."""
+    arena = furnished()
+    visitor = Visitor(arena, None)
+    if kept:
+        visitor.cookies[SESSION] = ISSUER.issue(principal(), datetime.now(UTC) - timedelta(days=1))
+    sent = await visitor.send("/console/approvals/req-1/decide", FORMS["decide"], Referer=f"{BASE}/console/approvals/req-1?x=1")
+    assert sent.headers["location"] == "/console/sign-in?to=%2Fconsole%2Fapprovals%2Freq-1&why=unsent"
+    assert "what you sent was not carried out" in (await visitor.get(sent.headers["location"])).text
+    assert not orders_of(arena)
+
+
+@pytest.mark.parametrize("hostile", ["http://[", "http://a]b", "\xe9://\xff", "//", ":"])
+async def test_where_a_form_comes_from_may_be_any_text(hostile: str) -> None:
+    arena = furnished()
+    sent = {"Origin": hostile.encode("latin-1"), "Referer": hostile.encode("latin-1")}
+    answer = await Visitor(arena, None).post("/console/approvals/req-1/decide", {}, **sent)  # type: ignore[arg-type]
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/sign-in?why=unsent")
+    answer = await Visitor(arena).post("/console/approvals/req-1/decide", {}, **sent)  # type: ignore[arg-type]
+    assert (answer.status_code, "nothing was done" in answer.text) == (403, True)
+    assert {status for _, _, status in arena.counts.ended_calls} == {303, 403}
 
 
 @pytest.mark.parametrize(

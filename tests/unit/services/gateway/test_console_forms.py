@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from infra.dead_letters.base import LetterDetail, ParkedItem
 from infra.errors import TransientError
 from infra.event_store.base import OutcomeKind
 from services.gateway.console.dead_letters import causes_of
@@ -14,6 +17,7 @@ from tests.unit.services.gateway.arena import BASE, ISSUER, TENANT, principal, v
 from tests.unit.services.gateway.console_visitor import (
     FORMS,
     ROUTES,
+    SESSION,
     Visitor,
     fields_of,
     furnished,
@@ -54,7 +58,7 @@ async def test_a_form_without_the_sessions_text_does_nothing() -> None:
         for text in ("", "garbage", "é", others):
             answer = await visitor.post(path_of(path), {**fields, "form": text})
             assert (answer.status_code, "another sign-in" in answer.text) == (403, True), path
-    assert "__Secure-agentmesh_console" in visitor.cookies
+    assert SESSION in visitor.cookies
     assert not orders_of(arena)
 
 
@@ -63,7 +67,7 @@ async def test_signing_in_by_a_form_of_another_site_begins_no_session() -> None:
     fields = {"username": f"ann@{TENANT}", "password": PASSWORD}
     assert (await visitor.post("/console/sign-in", fields)).status_code == 403
     assert (await visitor.send("/console/sign-in", fields, Origin="https://evil.example")).status_code == 403
-    assert "__Secure-agentmesh_console" not in visitor.cookies
+    assert SESSION not in visitor.cookies
 
 
 async def test_what_is_no_form_is_refused() -> None:
@@ -76,7 +80,20 @@ async def test_what_is_no_form_is_refused() -> None:
         "POST", "/console/approvals/req-1/decide", {"Content-Type": "application/x-www-form-urlencoded", "Origin": BASE}, content=twice
     )
     assert (answer.status_code, "name each field once" in answer.text) == (422, True)
+    said = {"Content-Type": "application/x-www-form-urlencoded", "Origin": BASE}
+    for content in (b"form=%ff", b"form", b"form=\xff", "&".join(f"a{number}=1" for number in range(30)).encode()):
+        answer = await visitor._call("POST", "/console/approvals/req-1/decide", said, content=content)
+        assert (answer.status_code, "not application/x-www-form-urlencoded in UTF-8" in answer.text) == (400, True)
     assert not arena.published.commands
+
+
+async def test_a_reason_that_no_database_can_hold_is_refused() -> None:
+    arena = furnished()
+    visitor = Visitor(arena)
+    for path in ("/console/dead-letters/requests/42/requeue", "/console/dead-letters/requests/42/discard", "/console/dead-letters/requeue"):
+        answer = await visitor.send(path, {**FORMS["requeue"], "reason": "a\0b"})
+        assert (answer.status_code, "reason" in answer.text) == (422, True)
+    assert not arena.letters.marks
 
 
 async def test_pages_of_an_origin_that_may_call_the_api_read_no_page() -> None:
@@ -138,8 +155,8 @@ async def test_what_was_told_to_another_session_or_made_up_is_not_shown() -> Non
     arena.settle(shows=view())
     visitor, other = Visitor(arena), Visitor(arena, "manager")
     await visitor.send("/console/approvals/req-1/decide", FORMS["decide"])
-    for told in (visitor.cookies["__Secure-agentmesh_console_told"], "x.y", "eHg=.eHg=", "."):
-        other.cookies["__Secure-agentmesh_console_told"] = told
+    for told in (visitor.cookies[f"{SESSION}_told"], "x.y", "eHg=.eHg=", "."):
+        other.cookies[f"{SESSION}_told"] = told
         assert 'role="status"' not in (await other.get("/console/approvals")).text
 
 
@@ -203,12 +220,49 @@ async def test_a_rebuild_is_ordered_once_by_one_form_and_by_who_runs_the_mesh() 
     assert not elsewhere.rebuilds.orders
 
 
+def behind(position: int, **changes: Any) -> ParkedItem:
+    """A letter that waits behind another, as the event store records it."""
+    return letter(position, cause="behind", error_type="WaitsBehind", error_message="waits", attempts=0, **changes).item
+
+
 def test_causes_are_counted_and_the_largest_comes_first() -> None:
     items = [
         letter(1).item,
-        letter(2, cause="behind", status="requeued").item,
+        letter(2, aggregate_id="req-2", status="requeued").item,
         letter(3, context="tasks", error_type="TypeError", aggregate_id=None).item,
     ]
-    first, second = causes_of(items)
-    assert (first.error_type, first.parked, first.requeued, first.behind, first.aggregates, first.through) == ("KeyError", 1, 1, 1, 1, 2)
+    first, second = causes_of(items, {("tasks", "TypeError")})
+    assert (first.error_type, first.parked, first.requeued, first.behind, first.aggregates, first.through) == ("KeyError", 1, 1, 0, 2, 2)
     assert (second.context, second.aggregates) == ("tasks", 0)
+    assert (first.more, second.more) == (False, True)
+
+
+def test_what_waits_behind_a_letter_counts_with_its_cause_and_is_not_requeued_by_itself() -> None:
+    items = [
+        letter(1, error_message="the first").item,
+        behind(2),
+        letter(3, error_type="TypeError").item,
+        behind(4),
+        behind(5, aggregate_id="req-9"),  # what it waits for is not among those that were asked for
+    ]
+    causes = {cause.error_type: cause for cause in causes_of(items)}
+    assert [(name, cause.parked, cause.behind, cause.through) for name, cause in causes.items()] == [
+        ("KeyError", 1, 1, 1),
+        ("TypeError", 1, 1, 3),
+        ("WaitsBehind", 0, 1, 5),
+    ]
+    assert causes["KeyError"].example == "the first"
+
+
+async def test_ten_thousand_letters_of_one_cause_hide_no_other() -> None:
+    arena = furnished()
+    many = [letter(number, aggregate_id=f"req-{number}") for number in range(1, 1_200)]
+    arena.letters.details[TENANT, "requests"] = [
+        *many, letter(2_000, error_type="ValueError"), LetterDetail(behind(2_001), "c", None, None, "t/0/1", "k", {}, {}),
+    ]  # fmt: skip
+    arena.letters.details[TENANT, "tasks"] = [letter(3_000, context="tasks", error_type="TypeError")]
+    text = (await Visitor(arena).get("/console/dead-letters")).text
+    assert re.findall(r"error_type=(\w+)", text) == ["KeyError", "ValueError", "TypeError"]
+    assert re.findall(r"Requeue (\d+)", text) == ["500", "1", "1"]
+    assert 'name="through" value="500"' in text
+    assert '<td class="number">500+</td>' in text

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
 import pytest
 
+from contracts.fleet import HostHeartbeat
 from contracts.requests.values import RequestStatus
 from infra.errors import TransientError
+from infra.fleet.base import WorkerNow
+from infra.positions.base import ContextState, ReadModelState
 from services.gateway.console.pages import seconds_text
 from tests.unit.services.gateway.arena import NOW, Arena, view
 from tests.unit.services.gateway.console_visitor import (
@@ -123,6 +127,75 @@ async def test_hosts_that_cannot_be_asked_for_are_told_so() -> None:
     arena.fleet.error = TransientError("away")
     answer = await Visitor(arena).get("/console/fleet")
     assert (answer.status_code, "the broker does not answer" in answer.text) == (200, True)
+
+
+async def test_a_database_that_is_away_leaves_workers_and_hosts_on_the_page_of_the_fleet() -> None:
+    arena = furnished()
+    arena.reads.error = arena.states.error = TransientError("secret-host is away")
+    answer = await Visitor(arena).get("/console/fleet")
+    assert (answer.status_code, "host-1" in answer.text, "secret-host" in answer.text) == (200, True, False)
+    assert answer.text.count("the database does not answer") == 2
+    assert "all of 1 worker." in answer.text
+
+
+async def test_what_is_not_well_comes_first_in_the_fleet() -> None:
+    arena = furnished()
+    well = WorkerNow("alpha", True, "healthy", (), 0, NOW, None)
+    arena.fleet.workers_now = [well, well._replace(name="omega", ready=False), well._replace(name="beta", health=None)]
+    heard = HostHeartbeat(sent_at=datetime.now(UTC), host_id="host-2", kinds=("triage",), capacity=1, load=0, interval_seconds=3)
+    arena.fleet.hosts_now = [heard, *arena.fleet.hosts_now]
+    text = (await Visitor(arena).get("/console/fleet")).text
+    assert re.findall(r'<tr><th scope="row">(alpha|beta|omega)<', text) == ["beta", "omega", "alpha"]
+    assert "</span> 1 of 3 workers; 1 more not healthy." in text
+    assert re.findall(r"host-\d", text) == ["host-1", "host-2"]  # the first is silent
+    assert platform.node() in text
+
+
+async def test_a_read_model_that_nobody_follows_is_not_told_as_complete() -> None:
+    arena = furnished()
+    complete = ReadModelState("tasks", 1, NOW, 0, (ContextState("tasks", 7, 7, 0),))
+    arena.states.found = [complete]
+    visitor = Visitor(arena)
+    assert "All 1 read model" in (await visitor.get("/console/fleet")).text
+    arena.states.found = [complete, ReadModelState("reviews", 1, NOW, 0, ())]
+    for path in ("/console/fleet", "/console/projections"):
+        text = (await visitor.get(path)).text
+        assert ("not followed" in text, "All 2" in text) == (True, False), path
+    arena.states.found = []
+    assert "No read model was built yet." in (await visitor.get("/console/fleet")).text
+
+
+async def test_a_page_loads_itself_again_where_it_is_asked_to_and_then_has_no_form_to_lose() -> None:
+    arena = furnished()
+    visitor = Visitor(arena)
+    for path in ("/console/fleet", "/console/dead-letters?context=requests", "/console/projections"):
+        still = (await visitor.get(path)).text
+        assert "http-equiv" not in still
+        (link,) = re.findall(r'<a href="([^"]+)">Load again every 15 s</a>', still)
+        moving = (await visitor.get(link.replace("&amp;", "&"))).text
+        assert '<meta http-equiv="refresh" content="15">' in moving
+        assert re.findall(r'<form[^>]*action="([^"]+)"', moving) == ["/console/sign-out"]
+        assert f'<a href="{path}">Stop</a>' in moving
+    for path in ("/console/requests?refresh=15", "/console/dead-letters/requests/42?refresh=15", "/console/fleet?refresh=1"):
+        assert "http-equiv" not in (await visitor.get(path)).text
+    # What stands open goes on while a server is away, and ends with the session.
+    arena.states.error = TransientError("away")
+    failed = await visitor.get("/console/projections?refresh=15")
+    assert (failed.status_code, '<meta http-equiv="refresh"' in failed.text) == (503, True)
+    assert "http-equiv" not in (await Visitor(arena, None).get("/console/sign-in?to=%2Fconsole%2Ffleet%3Frefresh%3D15")).text
+
+
+async def test_a_link_leads_to_the_thing_itself_whatever_its_id_is() -> None:
+    arena = Arena()
+    arena.reads.put(view("a/../b"))
+    text = (await Visitor(arena).get("/console/requests")).text
+    assert '<a href="/console/requests/a%2F..%2Fb">a/../b</a>' in text
+
+
+async def test_times_have_their_zone_and_the_page_tells_when_its_session_ends() -> None:
+    text = (await Visitor(furnished()).get("/console/requests")).text
+    assert "2026-05-04 12:00:00Z" in text
+    assert re.search(r"this session ends in (30|29) min", text)
 
 
 async def test_the_mesh_itself_is_shown_to_who_may_see_it() -> None:

@@ -239,7 +239,7 @@ async def test_read_models_tell_how_far_they_are() -> None:
     first, second, third = (await arena.call("GET", PROJECTIONS, role="manager")).json()["items"]
     assert (first["state"], first["parked"], first["lag"]) == ("incomplete", 2, 5)
     assert first["contexts"][0] == {"context": "requests", "position": "requests:40", "log_head": "requests:45", "lag": 5}
-    assert (second["state"], second["contexts"], second["lag"]) == ("complete", [], 0)
+    assert (second["state"], second["contexts"], second["lag"]) == ("complete", [], None)
     assert (third["lag"], [each["lag"] for each in third["contexts"]]) == (None, [None, 0])
 
 

@@ -13,7 +13,8 @@ import pytest
 from infra.errors import BulkheadFull, TransientError
 from infra.identity.accounts import reference
 from infra.identity.administration import new_account
-from services.gateway.token_route import FORM, PATH
+from services.gateway.bodies import FORM_TYPE
+from services.gateway.token_route import PATH
 from tests.conformance.accounts import PASSWORD
 from tests.unit.services.gateway.arena import ISSUER, Arena
 
@@ -128,7 +129,7 @@ async def test_what_is_missing_is_named_and_no_value_is_repeated(form: str, fiel
     ],
 )
 async def test_a_body_that_is_no_form_is_refused(content: bytes, status: int) -> None:
-    answer = await Arena().call("POST", PATH, role=None, content=content, headers={"Content-Type": FORM})
+    answer = await Arena().call("POST", PATH, role=None, content=content, headers={"Content-Type": FORM_TYPE})
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["code"] == "VALIDATION_ERROR"
 
