@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Use as `async with Proxy(host, port) as proxy` and connect to 127.0.0.1:`proxy.port`."""
+    """Use as `async with Proxy(host, port) as proxy` and connect to 127.0.0.1:`proxy.port`. `change` is done to what the server says."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, change: Callable[[bytes], bytes] = bytes) -> None:
         self._target = (host, port)
+        self._change = change
         self._server: asyncio.Server | None = None
         self._pipes: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -75,7 +77,7 @@ class Proxy:
                 if answers and not self._answers.is_set():
                     self.held.set()
                     await self._answers.wait()
-                sink.write(data)
+                sink.write(self._change(data) if answers else data)
                 await sink.drain()
         self._end(sink)
 

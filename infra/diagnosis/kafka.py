@@ -41,15 +41,20 @@ async def ask_kafka(bootstrap: str, seconds: float = SECONDS) -> Sequence[Broker
         return next(fault for fault in faults if fault is not None)
     try:
         advertised = await _advertised(",".join(reached), seconds)
+    except TimeoutError:
+        found = f"{', '.join(reached)} takes connections, but does not say within {seconds:g} s who its brokers are"
+        return Fault("no answer", found, "wait, if it starts just now or is overloaded; else check the port in KAFKA_BOOTSTRAP_SERVERS")
     except (KafkaError, OSError):
         found = f"what listens at {', '.join(reached)} does not speak as Kafka does, or wants encryption"
         return Fault("no kafka", found, "check the port in KAFKA_BOOTSTRAP_SERVERS: it must be that of a plain listener")
-    return [Broker(place, await try_place(place, SERVER, seconds)) for place in advertised]
+    tried = await asyncio.gather(*(try_place(place, SERVER, seconds) for place in advertised))
+    return [Broker(place, fault) for place, fault in zip(advertised, tried, strict=True)]
 
 
 async def _advertised(bootstrap: str, seconds: float) -> list[str]:
     """Host and port of each broker as the cluster advertises them."""
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=int(seconds * 1000), client_id="agentmesh-doctor")
+    # Its own limit is longer, so that who says nothing is told from who says what is no answer.
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=int(seconds * 2000), client_id="agentmesh-doctor")
     try:
         async with asyncio.timeout(seconds):
             await client.bootstrap()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Collection
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -12,6 +13,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from infra.diagnosis.base import Fault
+from infra.postgres.base import QueryPort
 
 SECONDS = 5.0
 FACTS = """SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_setting('max_connections')::int,
@@ -22,7 +24,7 @@ FACTS = """SELECT current_setting('server_version_num')::int, current_setting('s
                    AND NOT has_schema_privilege(oid, 'USAGE')), '')"""
 CLOCK = "SELECT extract(epoch FROM clock_timestamp())::double precision"
 CLOCK_QUESTIONS = 3
-LEADERS = """SELECT name FROM unnest(%s::text[]) AS wanted(name)
+HELD = b"""SELECT name FROM unnest(%(names)s::text[]) AS wanted(name)
 WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(wanted.name, 0))"""
@@ -42,8 +44,8 @@ class PostgresFacts(NamedTuple):
     skew_error_seconds: float
 
 
-async def ask_postgres(dsn: str, seconds: float = SECONDS) -> PostgresFacts | Fault:
-    """The facts, or why there are none. Never raises for what a server or a network does."""
+async def ask_postgres(dsn: str, seconds: float = SECONDS, variable: str = "DATABASE_URL") -> PostgresFacts | Fault:
+    """The facts, or why there are none; `variable` is where the DSN was set. Never raises for what a server or a network does."""
     try:
         async with asyncio.timeout(seconds):
             limit = max(2, int(seconds))
@@ -52,9 +54,9 @@ async def ask_postgres(dsn: str, seconds: float = SECONDS) -> PostgresFacts | Fa
                 assert row is not None
                 return PostgresFacts._make((*row, *await _skew(connection)))
     except TimeoutError:
-        return explain(f"timeout expired after {seconds:g} s", dsn)
+        return explain(f"timeout expired after {seconds:g} s", dsn, variable)
     except psycopg.Error as error_raised:
-        return explain(str(error_raised), dsn)
+        return explain(str(error_raised), dsn, variable)
 
 
 async def _skew(connection: AsyncConnection[Any]) -> tuple[float, float]:
@@ -70,11 +72,9 @@ async def _skew(connection: AsyncConnection[Any]) -> tuple[float, float]:
     return skew, half
 
 
-async def held_locks(dsn: str, names: list[str], seconds: float = SECONDS) -> set[str]:
-    """Which of these advisory locks, by name, somebody holds. Raises psycopg.Error or TimeoutError."""
-    async with asyncio.timeout(seconds), await AsyncConnection.connect(dsn, autocommit=True) as connection:
-        rows = await (await connection.execute(LEADERS, (names,))).fetchall()
-        return {str(name) for (name,) in rows}
+async def held_locks(port: QueryPort, names: Collection[str]) -> set[str]:
+    """Which of these advisory locks, by name, somebody holds. Raises TransientError."""
+    return {str(name) for (name,) in await port.fetch(HELD, {"names": list(names)})}
 
 
 # What libpq and the server say, in their order; the first that fits counts. The texts are libpq's own or the server's untranslated ones.
@@ -94,24 +94,24 @@ _CAUSES: tuple[tuple[str, str], ...] = (
 )
 
 
-def explain(message: str, dsn: str) -> Fault:
+def explain(message: str, dsn: str, variable: str = "DATABASE_URL") -> Fault:
     """What libpq or the server said about a connection that did not come to be. No part of the answer holds the password."""
     cause = next((cause for cause, pattern in _CAUSES if re.search(pattern, message, re.IGNORECASE)), "not reached")
     user, place, database = _parts(dsn)
     found, advice = {
-        "wrong password": (f"the password of {user} is wrong at {place}", "set the right one in DATABASE_URL"),
+        "wrong password": (f"the password of {user} is wrong at {place}", f"set the right one in {variable}"),
         "no such database": (f"there is no database {database} at {place}", f"createdb -h HOST -U ADMIN -O {user} {database}"),
         "no such user": (f"there is no user {user} at {place} who may log in", f"psql: CREATE ROLE {user} LOGIN PASSWORD '…'"),
         "not permitted": (f"{user} may not connect to {database}", f"psql: GRANT CONNECT ON DATABASE {database} TO {user}"),
         "not let in": (f"{place} lets nobody in from this address", "add this address to pg_hba.conf there, and reload"),
         "full": (f"{place} takes no more connections", "lower AGENTMESH_POOL_MAX_SIZE, or raise max_connections there"),
         "not ready": (f"{place} starts or stops just now", "wait, then ask again"),
-        "refused": (f"nothing listens at {place}", "start the server (agentmesh up starts a local one), or name another in DATABASE_URL"),
-        "no such host": (f"the name of {place} is not known", "check DATABASE_URL, or the name server of this machine"),
+        "refused": (f"nothing listens at {place}", f"start the server (agentmesh up starts a local one), or name another in {variable}"),
+        "no such host": (f"the name of {place} is not known", f"check {variable}, or the name server of this machine"),
         "no answer": (f"{place} does not answer", "see whether the host runs and a firewall lets this machine in"),
-        "encryption": (f"{place} and DATABASE_URL do not agree on encryption", "see sslmode and sslrootcert in DATABASE_URL"),
-        "no postgres": (f"what listens at {place} is no PostgreSQL", "check the port in DATABASE_URL"),
-        "not reached": (f"{place} cannot be asked", "agentmesh up, or check DATABASE_URL"),
+        "encryption": (f"{place} and {variable} do not agree on encryption", f"see sslmode and sslrootcert in {variable}"),
+        "no postgres": (f"what listens at {place} is no PostgreSQL", f"check the port in {variable}"),
+        "not reached": (f"{place} cannot be asked", f"agentmesh up, or check {variable}"),
     }[cause]
     return Fault(cause, found, advice)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +13,7 @@ from infra.supervisor.readiness import metrics_of
 from infra.telemetry.names import POOL_CONNECTIONS
 
 POOLS_SECONDS = 2.0
+MOST_AT_ONCE = 32
 
 
 def sum_of(state_dir: Path, member: str, metric: str) -> float | None:
@@ -26,7 +28,8 @@ def sum_of(state_dir: Path, member: str, metric: str) -> float | None:
 
 def pools_of(ports: Iterable[int | None]) -> int:
     """How many pools of database connections the processes on these ports have; those that do not answer have none."""
-    texts = [metrics_of(port, timeout=POOLS_SECONDS) for port in ports if port is not None]
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        texts = list(pool.map(lambda port: metrics_of(port, timeout=POOLS_SECONDS), [port for port in ports if port is not None]))
     return sum(len(_labels(text, POOL_CONNECTIONS, "pool")) for text in texts if text is not None)
 
 

@@ -15,17 +15,18 @@ from jsonschema import Draft202012Validator
 
 from infra.local_stack import docker
 from infra.settings import MeshSettings, load_settings, variable_names
-from services.cli.fleet import DEFAULT_FLEET
+from services.cli.fleet import DEFAULT_FLEET, GATEWAY, Member
+from services.gateway.settings import GatewaySettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "tests" / "data" / "compose-spec.json").read_text(encoding="utf-8"))
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-WORKERS = ("requests", "relay", "projections")
+WORKERS = [member for member in DEFAULT_FLEET if member.name != GATEWAY]
 SERVERS = ("postgres", "kafka", "redis")
 DOCKERFILE = (ROOT / "infra" / "docker" / "Dockerfile").read_text(encoding="utf-8")
 SOURCES = ("contracts", "infra", "projections", "services")
 OPTIONAL = {"GRAFANA_DASHBOARDS"}
-OWN_IMAGE = "agentmesh:dev"
+OWN_IMAGE, BUILDER = "agentmesh:dev", GATEWAY
 ROOTS = {"root", "0"}
 WRITABLE = {"kafka"}
 """Services whose own file system may be written to; the line in the file says why."""
@@ -102,15 +103,19 @@ def confinement_faults(document: dict[str, Any]) -> list[str]:
 
 
 def image_faults(document: dict[str, Any]) -> list[str]:
-    """Images that may be another one tomorrow."""
+    """Images that may be another one tomorrow; and our own built twice, side by side: on a clean machine one of them fails."""
     faults = []
     for name, service in document["services"].items():
         image = service.get("image", "")
-        if image == OWN_IMAGE and service.get("build"):
+        if image == OWN_IMAGE:
+            faults += [] if service.get("pull_policy") == "never" else [f"{name}: {image} may come from a registry"]
             continue
         pinned = re.fullmatch(r"[a-z0-9./-]+:([A-Za-z0-9._-]+)@sha256:[0-9a-f]{64}", image)
         if pinned is None or pinned[1] == "latest":
             faults.append(f"{name}: {image} is not pinned")
+    builders = [name for name, service in document["services"].items() if service.get("build")]
+    if builders != [BUILDER]:
+        faults.append(f"{OWN_IMAGE} is built by {', '.join(builders) or 'nobody'}, and not once")
     return faults
 
 
@@ -215,7 +220,9 @@ PLANTED: list[tuple[Callable[[dict[str, Any]], list[str]], str, Callable[[dict[s
     (confinement_faults, "is in no network", lambda services: services["tasks"].pop("networks")),
     (image_faults, "is not pinned", lambda services: services["redis"].update(image="redis:7-alpine")),
     (image_faults, "is not pinned", lambda services: services["jaeger"].update(image="jaegertracing/all-in-one:latest@sha256:" + "0" * 64)),
-    (image_faults, "is not pinned", lambda services: services["tasks"].pop("build")),
+    (image_faults, "may come from a registry", lambda services: services["tasks"].pop("pull_policy")),
+    (image_faults, "is built by tasks, gateway", lambda services: services["tasks"].update(build={"context": "."})),
+    (image_faults, "is built by nobody", lambda services: services["gateway"].pop("build")),
     (mount_faults, "not in the repository", lambda services: services["observer"].update(volumes=["./infra/docker/observers.sql:/o:ro"])),
     (mount_faults, "may write", lambda services: services["observer"].update(volumes=["./infra/docker/observer.sql:/observer.sql"])),
     (mount_faults, "no volume", lambda services: services["kafka"].update(volumes=["kafka-date:/var/lib/kafka/data"])),
@@ -272,7 +279,10 @@ def test_the_gateway_waits_for_all_it_may_need_and_is_told_where_it_is(document:
     told = gateway["environment"]
     assert (told["VAULT_ADDR"], told["VAULT_TOKEN"]) == ("http://vault:8200", "dev-token")
     assert (told["JAEGER_AGENT_HOST"], str(told["JAEGER_AGENT_PORT"])) == ("jaeger", "6831")
-    assert "JWT_SECRET_KEY" in told
+    own = set(told) - set(document["x-worker"]["environment"])
+    fields = {f"AGENTMESH_GATEWAY_{name.upper()}" for name in GatewaySettings.model_fields}
+    assert own <= fields | {"JWT_SECRET_KEY", "VAULT_ADDR", "VAULT_TOKEN"}
+    assert "JWT_SECRET_KEY" in own
     version = re.search(r"python:(3\.\d+)", DOCKERFILE)
     assert version is not None
     sources = {folder: f"./{folder}:/app/lib/python{version[1]}/site-packages/{folder}:ro" for folder in SOURCES}
@@ -330,10 +340,10 @@ def test_kafka_tells_containers_and_this_machine_an_address_that_each_can_reach(
     assert kafka["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
 
 
-@pytest.mark.parametrize("worker", WORKERS)
-def test_each_worker_has_its_command_waits_for_the_servers_and_the_schema_and_is_confined(worker: str, document: dict[str, Any]) -> None:
-    service = document["services"][worker]
-    assert service["command"] == ["run", worker]
+@pytest.mark.parametrize("worker", WORKERS, ids=lambda worker: worker.name)
+def test_each_worker_has_its_command_waits_for_the_servers_and_the_schema_and_is_confined(worker: Member, document: dict[str, Any]) -> None:
+    service = document["services"][worker.name]
+    assert service["command"] == ["run", *worker.arguments]
     conditions = {name: wanted["condition"] for name, wanted in service["depends_on"].items()}
     assert conditions == {**dict.fromkeys(SERVERS, "service_healthy"), "migrate": "service_completed_successfully"}
     assert "/health/ready" in " ".join(service["healthcheck"]["test"])

@@ -22,7 +22,7 @@ def judge_kafka(brokers: Sequence[Broker] | Fault, bootstrap: str) -> Finding:
         found = f"{bootstrap} answers, but sends clients to {', '.join(broker.place for broker in lost)}, which cannot be reached from here"
         advice = "set advertised.listeners of the broker to an address that clients reach, or use the listener that is meant for here"
         return Finding("kafka", Verdict.FAIL, f"{found}: {lost[0].fault.found if lost[0].fault else ''}", advice)
-    return well("kafka", f"{len(brokers)} brokers, reached at {', '.join(broker.place for broker in brokers)}")
+    return well("kafka", f"reached at {', '.join(broker.place for broker in brokers)}")
 
 
 async def topics(settings: MeshSettings) -> Finding:

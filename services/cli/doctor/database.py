@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from contracts.topics import CONTEXTS
-from infra.dead_letters.base import ParkedFilter
-from infra.dead_letters.postgres import PostgresDeadLetters
 from infra.diagnosis.base import Fault
-from infra.diagnosis.postgres import PostgresFacts
-from infra.event_store.postgres import PostgresEventStore
+from infra.diagnosis.postgres import PostgresFacts, ask_postgres
+from infra.event_store.base import EventStore
 from infra.migrations.runner import check_schema
 from infra.postgres.pool import Database
 from infra.settings import MeshSettings, mask_url
 from services.cli.doctor.findings import Finding, Verdict, of_fault, well
+from services.cli.mesh import Mesh
 
 OLDEST_POSTGRES = 150_000
 SKEWED, FAR_SKEWED = 1.0, 30.0
-NEARLY_ALL = 0.9
+MANY, NEARLY_ALL = 0.75, 0.9
 FEW_POOLS = 3
+READER = "AGENTMESH_READER_DATABASE_URL"
 TIME_ADVICE = "timedatectl status on both; deadlines are the database's time, ages in dashboards are this machine's"
 
 
@@ -53,16 +52,26 @@ def judge_clock(facts: PostgresFacts) -> Finding:
 
 def judge_connections(facts: PostgresFacts, pool_max_size: int, pools: int) -> Finding:
     """Whether the server has connections for what the fleet may ask for. Pools that could ask for more than there are do no harm before
-    they do, so that is a warning once half of all connections are taken."""
+    they do: a fleet at rest holds 190 of the local stack's 300. So that is a warning once three quarters are taken."""
     most, found = facts.max_connections, f"{facts.connections} of {facts.max_connections} are open"
     advice = f"raise max_connections there, or lower AGENTMESH_POOL_MAX_SIZE (now {pool_max_size})"
     if pools:
         found = f"{found}; the {pools} pools of this fleet may ask for {pools * pool_max_size} together"
     if pool_max_size > most or facts.connections > NEARLY_ALL * most:
         return Finding("connections", Verdict.FAIL, found, advice)
-    if (pools * pool_max_size > most and facts.connections > most / 2) or most // pool_max_size < FEW_POOLS:
+    if (pools * pool_max_size > most and facts.connections > MANY * most) or most // pool_max_size < FEW_POOLS:
         return Finding("connections", Verdict.WARN, found, advice)
     return well("connections", found)
+
+
+async def reader(settings: MeshSettings) -> list[Finding]:
+    """Whether the login of the gateway's reads is let in, where it has one of its own."""
+    if settings.reader_database_url is None:
+        return []
+    answer = await ask_postgres(settings.reader_dsn, variable=READER)
+    if isinstance(answer, Fault):
+        return [of_fault("postgres reader", answer)]
+    return [well("postgres reader", f"is let in at {mask_url(settings.reader_dsn)}")]
 
 
 async def schema(database: Database) -> Finding:
@@ -71,23 +80,14 @@ async def schema(database: Database) -> Finding:
     return well("schema", "is the one that this release expects")
 
 
-async def dead_letters(database: Database) -> Finding:
-    """What is parked."""
-    waiting = {context: len(await PostgresDeadLetters(database, context).find(ParkedFilter(), 0, 1000)) for context in CONTEXTS}
-    if any(waiting.values()):
-        found = ", ".join(f"{count} of {context} wait" for context, count in waiting.items() if count)
-        return Finding("dead letters", Verdict.WARN, found, "agentmesh dlq list, then agentmesh dlq requeue or discard")
-    return well("dead letters", "none waits")
-
-
-async def newest_events(database: Database, skew_seconds: float) -> Finding:
+async def newest_events(mesh: Mesh, skew_seconds: float) -> Finding:
     """Whether a worker's clock is ahead: the newest event of a context was recorded after the database's present."""
-    newest = [await _newest(PostgresEventStore(database, context)) for context in CONTEXTS]
+    newest = [await _newest(store) for store in mesh.stores.values()]
     now = datetime.now(UTC).timestamp() + skew_seconds
     return judge_newest([time for time in newest if time is not None], now)
 
 
-async def _newest(store: PostgresEventStore) -> float | None:
+async def _newest(store: EventStore) -> float | None:
     head = await store.head()
     events, _ = await store.read_events(max(0, head - 1), 1)
     return datetime.fromisoformat(events[-1].metadata.time).timestamp() if events else None

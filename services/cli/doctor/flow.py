@@ -1,35 +1,81 @@
-"""Checks of what flows: does each consumer group, relay and read model get on, and where one does not, why. Two looks, a moment apart."""
+"""Checks of what flows: does each consumer group, relay, leader, read model and process manager get on, and where one does not, why.
+
+Who follows topics is looked at twice, a moment apart: who has something to do and did not get on meanwhile stands still.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from contracts.topics import CONTEXTS, commands_topic
+from contracts.topics import CONTEXTS, commands_topic, events_topic, work_topic
 from infra.diagnosis.kafka import GroupState, group_states
 from infra.diagnosis.postgres import held_locks
-from infra.errors import TransientError
 from infra.lags.base import Partition
 from infra.lags.kafka import KafkaTopics
-from infra.postgres.pool import Database
+from infra.lags.postgres import PostgresLogs
 from infra.postgres.sql_files import read_sql
 from infra.settings import MeshSettings
+from projections.catalogue import read_models
+from projections.tasks.queries import tasks_not_started
 from services.cli.doctor.findings import Finding, Verdict, well
 from services.cli.mesh import Mesh
-from services.cli.projections import states
 
 BETWEEN_LOOKS_SECONDS = 1.5
 STILL_SECONDS = 30.0
+CLIENT = "agentmesh-doctor"
+WORK_PREFIX, _, WORK_SUFFIX = work_topic("*").partition("*")
+PROCESS_SUFFIX = "-process"
+PROJECTIONS, WORKFLOW, AGENT_HOST = "projections", "workflow", "agent-host"
+MOST_COUNTED = 10_000
 # Which member of the fleet carries a context's worker.
 MEMBERS = {"agents": "directory", "customers": "directory", "tenants": "directory"}
+# Which service keeps a read model itself.
+KEEPERS = {"request_reference": "requests"}
+# What does not happen while nobody leads.
+LEADERS = {"dispatcher": "tasks get no agent", "scheduler": "deadlines are not kept", "monitor": "lag is not told"}
 Rows = Sequence[Mapping[str, Any]]
 """Of `ps`."""
+Places = Mapping[str, Mapping[Partition, int]]
+"""The next offset of each partition, by follower."""
+
+
+class Followed(NamedTuple):
+    """A follower of topics between two looks: what it has not handled, and whether it got on."""
+
+    lag: int
+    moved: bool
+
+
+async def _look_twice(
+    kafka: KafkaTopics, wanted: Mapping[str, Sequence[Partition]], where: Callable[[], Awaitable[Places]]
+) -> dict[str, Followed]:
+    """Those who follow `wanted` partitions, and whose places `where` tells. Who never read begins at the first record that is left."""
+    every = [partition for partitions in wanted.values() for partition in partitions]
+    before = await where()
+    ends, beginnings = await kafka.ends(every), await kafka.beginnings(every)
+
+    def lag(places: Places, name: str) -> int:
+        return sum(max(0, ends[each] - max(places.get(name, {}).get(each, 0), beginnings[each])) for each in wanted[name])
+
+    after = before
+    if any(lag(before, name) for name in wanted):
+        await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
+        after = await where()
+    return {name: Followed(lag(after, name), before.get(name) != after.get(name)) for name in wanted}
+
+
+def _partitions(settings: MeshSettings, topic: str) -> list[Partition]:
+    return [Partition(settings.topic_prefix + topic, number) for number in range(settings.partitions)]
+
+
+# -- consumer groups ---------------------------------------------------------------------------------------------------------------------
 
 
 class GroupLook(NamedTuple):
-    """A consumer group between two looks: what it has not handled, whether it got on, and who is in it."""
+    """The consumer group of a context between two looks: what it has not handled, whether it got on, and who is in it."""
 
     context: str
     lag: int
@@ -37,40 +83,34 @@ class GroupLook(NamedTuple):
     state: GroupState
 
 
+class HostsLook(NamedTuple):
+    """The consumer group of the hosts of a kind of agents. It commits a task when that has ended, so what it holds may be in work."""
+
+    kind: str
+    lag: int
+    members: int
+
+
 async def consumers(settings: MeshSettings, rows: Rows) -> list[Finding]:
-    """The groups of the contexts."""
-    groups = {f"{settings.topic_prefix}agentmesh.{context}": context for context in CONTEXTS}
-    wanted = {context: _partitions(settings, context) for context in CONTEXTS}
-    every = [partition for partitions in wanted.values() for partition in partitions]
-    kafka = KafkaTopics(settings, "agentmesh-doctor")
+    """The groups of the contexts, and those of the hosts of agents."""
+    kafka = KafkaTopics(settings, CLIENT)
     try:
-        before, members = await asyncio.gather(kafka.committed(groups), group_states(settings.kafka_bootstrap, groups))
-        ends = await kafka.ends(every)
-        beginnings = await kafka.beginnings(every)
-
-        def lag(committed: Mapping[str, Mapping[Partition, int]], group: str) -> int:
-            return sum(max(0, ends[each] - committed.get(group, {}).get(each, beginnings[each])) for each in wanted[groups[group]])
-
-        after = before
-        if any(lag(before, group) for group in groups):
-            await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
-            after = await kafka.committed(groups)
+        start = settings.topic_prefix + WORK_PREFIX
+        kinds = [topic.removeprefix(start).removesuffix(WORK_SUFFIX) for topic in sorted(await kafka.names()) if topic.startswith(start)]
+        contexts = {f"{settings.topic_prefix}agentmesh.{context}": context for context in CONTEXTS}
+        hosts = {f"{settings.topic_prefix}agentmesh.agents.{kind}": kind for kind in kinds}
+        wanted = {group: _partitions(settings, commands_topic(context)) for group, context in contexts.items()}
+        wanted |= {group: _partitions(settings, work_topic(kind)) for group, kind in hosts.items()}
+        members, followed = await asyncio.gather(
+            group_states(settings.kafka_bootstrap, wanted), _look_twice(kafka, wanted, lambda: kafka.committed(wanted))
+        )
     finally:
         await kafka.close()
-    looks = [
-        GroupLook(
-            context,
-            lag(after, group),
-            before.get(group) != after.get(group),
-            members.get(group, GroupState("Dead", 0)),
-        )
-        for group, context in groups.items()
-    ]
-    return [finding for look in looks if (finding := judge_group(look, rows)) is not None] or [_all_well(looks)]
-
-
-def _partitions(settings: MeshSettings, context: str) -> list[Partition]:
-    return [Partition(settings.topic_prefix + commands_topic(context), number) for number in range(settings.partitions)]
+    states = {group: members.get(group, GroupState("Dead", 0)) for group in wanted}
+    looks = [GroupLook(context, *followed[group], states[group]) for group, context in contexts.items()]
+    found = [judge_group(look, rows) for look in looks]
+    found += [judge_hosts(HostsLook(kind, followed[group].lag, states[group].members), rows) for group, kind in hosts.items()]
+    return [finding for finding in found if finding is not None] or [_all_well(looks)]
 
 
 def _all_well(looks: Sequence[GroupLook]) -> Finding:
@@ -93,6 +133,15 @@ def judge_group(look: GroupLook, rows: Rows) -> Finding | None:
     return Finding(what, Verdict.WARN, found, f"agentmesh logs --worker {worker} --level warning --since 10min")
 
 
+def judge_hosts(look: HostsLook, rows: Rows) -> Finding | None:
+    """Whether there is work for a kind of agents and no host. Only a warning: what a kind that is given up has left over is no fault."""
+    if look.lag == 0 or look.members:
+        return None
+    found = f"{look.lag} records are left for agents of this kind and no host reads them: {_why(AGENT_HOST, rows)}"
+    advice = "agentmesh agents hosts; agentmesh up -d, or agentmesh agents run MODULE:CLASS"
+    return Finding(f"agents {look.kind}", Verdict.WARN, found, advice)
+
+
 def _why(worker: str, rows: Rows) -> str:
     mine = [row for row in rows if row["name"].rpartition("-")[0] == worker]
     if not rows:
@@ -103,13 +152,13 @@ def _why(worker: str, rows: Rows) -> str:
     return "; ".join(dead) or f"{', '.join(row['name'] for row in mine)} is ready, but reads elsewhere or has just begun"
 
 
-def _start(worker: str, context: str, rows: Rows) -> str:
+def _start(worker: str, run: str, rows: Rows) -> str:
     if any(row["name"].rpartition("-")[0] == worker for row in rows):
         return f"agentmesh logs --worker {worker} --level warning"
-    return f"agentmesh run {context}, or agentmesh up -d"
+    return f"agentmesh run {run}, or agentmesh up -d"
 
 
-# -- relay -------------------------------------------------------------------------------------------------------------------------------
+# -- relay and leaders -------------------------------------------------------------------------------------------------------------------
 
 
 class RelayLook(NamedTuple):
@@ -117,89 +166,133 @@ class RelayLook(NamedTuple):
 
     context: str
     head: int
-    position: int
+    relayed: int
     led: bool
-    still_seconds: float | None
-    """How long the position has not moved; None where it never was."""
+    waiting_seconds: float
+    """Since the first entry that is not in Kafka was recorded."""
 
 
-async def relay(database: Database, settings: MeshSettings) -> list[Finding]:
-    """Whether every log is relayed."""
-    moved = {
-        context: (position, at)
-        for context, _, position, at in await database.fetch(read_sql("services.cli.sql", "relay_positions.sql"), {})
-    }
-    names = {f"agentmesh.relay.{context}": context for context in CONTEXTS}
-    try:
-        held = await held_locks(settings.postgres_dsn, list(names))
-    except Exception as error:
-        raise TransientError(f"who leads the relays cannot be asked: {type(error).__name__}") from error
-    now = datetime.now(UTC)
-    looks = []
-    for name, context in names.items():
-        head = await database.fetch_one(read_sql("infra.event_store.sql", "head.sql", context), {})
-        position, at = moved.get(context, (0, None))
-        still = None if at is None else (now - at).total_seconds()
-        looks.append(RelayLook(context, 0 if head is None else head[0], position, name in held, still))
-    return [finding for look in looks if (finding := judge_relay(look)) is not None] or [
-        well("relay", ", ".join(f"{look.context} at {look.position}" for look in looks))
+async def leaders(mesh: Mesh, skew_seconds: float) -> list[Finding]:
+    """Whether every log is relayed, and whether somebody dispatches, keeps deadlines and monitors. `skew_seconds` is the database's clock
+    less ours: what this machine thinks of the time says nothing about a relay."""
+    relays = {f"agentmesh.relay.{context}": context for context in CONTEXTS}
+    others = {f"agentmesh.leader.{mesh.settings.topic_prefix}{name}": name for name in LEADERS}
+    held, logs, tasks = await asyncio.gather(
+        held_locks(mesh.database, [*relays, *others]),
+        PostgresLogs(mesh.database, mesh.stores).relayed(),
+        tasks_not_started(mesh.database, 1),
+    )
+    led = {name for lock, name in (relays | others).items() if lock in held}
+    now = datetime.now(UTC) + timedelta(seconds=skew_seconds)
+    looks = [
+        RelayLook(log.context, log.head, log.relayed, log.context in led, (now - (log.waiting_since or now)).total_seconds())
+        for log in logs
     ]
+    relay = [finding for look in looks if (finding := judge_relay(look)) is not None]
+    at_end = well("relay", ", ".join(f"{look.context} at {look.relayed}" for look in looks))
+    return [*(relay or [at_end]), judge_leaders(led, tasks_wait=tasks.count > 0)]
 
 
 def judge_relay(look: RelayLook) -> Finding | None:
     """Why a log is not relayed to its end; None where it is, or gets there."""
-    behind = look.head - look.position
+    behind = look.head - look.relayed
     if behind <= 0:
         return None
     what, found = f"relay {look.context}", f"{behind} of {look.head} entries of the log are not in Kafka"
     if not look.led:
         return Finding(what, Verdict.FAIL, f"{found} and no relay leads", "agentmesh ps; agentmesh run relay, or agentmesh up -d")
-    if look.still_seconds is not None and look.still_seconds > STILL_SECONDS:
-        found = f"{found}; a relay leads, but got on last {look.still_seconds:.0f} s ago"
+    if look.waiting_seconds > STILL_SECONDS:
+        found = f"{found}; a relay leads, but the oldest of them has waited {look.waiting_seconds:.0f} s"
         return Finding(what, Verdict.FAIL, found, "agentmesh logs --worker relay --level warning --since 10min")
     return None
 
 
-# -- read models -------------------------------------------------------------------------------------------------------------------------
+def judge_leaders(led: Collection[str], *, tasks_wait: bool) -> Finding:
+    """The verdict on who of the workers of which one is active leads, on whatever machine."""
+    missing = [name for name in LEADERS if name not in led]
+    if not missing:
+        return well("leaders", f"{', '.join(LEADERS)} lead")
+    found = "; ".join(f"no {name} leads: {LEADERS[name]}" for name in missing)
+    verdict = Verdict.FAIL if tasks_wait and "dispatcher" in missing else Verdict.WARN
+    return Finding("leaders", verdict, f"tasks wait; {found}" if verdict is Verdict.FAIL else found, "agentmesh ps; agentmesh up -d")
 
 
-async def projections(mesh: Mesh, rows: Rows) -> list[Finding]:
-    """Whether every read model gets to the end of its logs, in the version of this release."""
-    before = await states(mesh)
-    if any(state["lag"] for state in before):
-        await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
-    after = await states(mesh) if any(state["lag"] for state in before) else before
-    known = {state["name"]: _positions(state) for state in before}
-    found = [
-        finding for state in after if (finding := judge_projection(state, known[state["name"]] != _positions(state), rows)) is not None
+# -- read models and process managers ----------------------------------------------------------------------------------------------------
+
+
+class FollowerLook(NamedTuple):
+    """A read model, or a process manager, which has no tables and so no versions; what it has not applied, and what is parked of it."""
+
+    name: str
+    version: int | None
+    needed_version: int | None
+    lag: int
+    moved: bool
+    parked: int
+
+
+async def followers(mesh: Mesh, rows: Rows, *, topics_answer: bool) -> list[Finding]:
+    """Whether every read model and process manager gets to the end of its topics, and has the tables of this release. How far one is can
+    be said only where topics can be asked."""
+    logs = PostgresLogs(mesh.database, mesh.stores)
+    built = {name: version for name, version, *_ in await mesh.database.fetch(read_sql("services.cli.sql", "projection_states.sql"), {})}
+    needed = {model.name: model.version for model in read_models()}
+    parked = {each.name: each.records for each in await logs.parked(MOST_COUNTED)}
+    followed = await _followed(mesh.settings, logs) if topics_answer else dict.fromkeys(needed, Followed(0, False))
+    looks = [
+        FollowerLook(name, built.get(name), needed.get(name), *each, parked.get(f"projection:{name}", 0)) for name, each in followed.items()
     ]
-    return found or [well("projections", f"{len(after)} read models, {_behind(after)}")]
+    found = [finding for look in looks if (finding := judge_follower(look, rows)) is not None]
+    behind = [f"{look.name} works on {look.lag}" for look in looks if look.lag]
+    at_end = "all at the end of their topics" if topics_answer else "how far they are is not known without their topics"
+    return found or [well("projections", f"{len(needed)} read models, {', '.join(behind) or at_end}")]
 
 
-def _positions(state: Mapping[str, Any]) -> Collection[Any]:
-    return [each["position"] for context in state["contexts"] for each in context["checkpoints"]]
+async def _followed(settings: MeshSettings, logs: PostgresLogs) -> dict[str, Followed]:
+    """Every read model, and each process manager that ever ran."""
+    wanted = {
+        model.name: [each for context in model.contexts for each in _partitions(settings, events_topic(context))] for model in read_models()
+    }
+    events = {partition for context in CONTEXTS for partition in _partitions(settings, events_topic(context))}
+    for name, places in (await logs.checkpoints()).items():
+        if name.endswith(PROCESS_SUFFIX):
+            wanted[name] = [partition for partition in places if partition in events]
+    kafka = KafkaTopics(settings, CLIENT)
+    try:
+        return await _look_twice(kafka, wanted, logs.checkpoints)
+    finally:
+        await kafka.close()
 
 
-def _behind(found: Sequence[Mapping[str, Any]]) -> str:
-    behind = [f"{state['name']} works on {state['lag']}" for state in found if state["lag"]]
-    return ", ".join(behind) or "all at the end of their logs"
-
-
-def judge_projection(state: Mapping[str, Any], moved: bool, rows: Rows) -> Finding | None:
-    """What keeps a read model from showing everything; None for one that is well."""
-    name, what = state["name"], f"projection {state['name']}"
-    if state["version"] is None:
+def judge_follower(look: FollowerLook, rows: Rows) -> Finding | None:
+    """What keeps a follower of events from the end of its topics; None for one that is well."""
+    name, is_process = look.name, look.needed_version is None
+    what = f"process {name}" if is_process else f"projection {name}"
+    if not is_process and look.version is None:
         return Finding(what, Verdict.FAIL, "its tables are missing", "agentmesh migrate")
-    if state["version"] != state["needed_version"]:
-        found = f"its tables are of version {state['version']}, this release needs {state['needed_version']}"
+    if look.version != look.needed_version:
+        found = f"its tables are of version {look.version}, this release needs {look.needed_version}"
         return Finding(what, Verdict.FAIL, found, f"agentmesh projections rebuild {name}")
-    if state["lag"] and not moved:
-        least = "at least " if state["lag_is_at_least"] else ""
-        found = f"{least}{state['lag']} events behind and does not get on: {_why('projections', rows)}"
-        return Finding(what, Verdict.FAIL, found, _start("projections", "projections", rows))
-    if state["parked"]:
-        found = f"incomplete: {state['parked']} events that it could not apply are parked"
-        return Finding(
-            what, Verdict.WARN, found, f"agentmesh logs --worker projections --level warning, then agentmesh projections rebuild {name}"
-        )
+    worker = WORKFLOW if is_process else KEEPERS.get(name, PROJECTIONS)
+    if look.lag and not look.moved:
+        found = f"{look.lag} events behind and does not get on: {_why(worker, rows)}"
+        return Finding(what, Verdict.FAIL, found, _start(worker, name if is_process else worker, rows))
+    if look.parked:
+        found = f"incomplete: {look.parked} events that it could not apply are parked"
+        mend = f"agentmesh dlq requeue --projection {name}" if is_process else f"agentmesh projections rebuild {name}"
+        return Finding(what, Verdict.WARN, found, f"agentmesh dlq list --projection {name}, then {mend}")
     return None
+
+
+# -- dead letters ------------------------------------------------------------------------------------------------------------------------
+
+
+async def dead_letters(mesh: Mesh) -> Finding:
+    """What is parked of each context, counted up to a bound."""
+    parked = [
+        each for each in await PostgresLogs(mesh.database, mesh.stores).parked(MOST_COUNTED) if each.name in CONTEXTS and each.records
+    ]
+    if parked:
+        found = ", ".join(f"{'at least ' * (each.records >= MOST_COUNTED)}{each.records} of {each.name} wait" for each in parked)
+        return Finding("dead letters", Verdict.WARN, found, "agentmesh dlq list, then agentmesh dlq requeue or discard")
+    return well("dead letters", "none waits")

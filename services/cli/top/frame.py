@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.cli.top.samples import RATES, Lag, WorkerSample
+from services.cli.top.samples import RATES, RELAY, Lag, WorkerSample
 
 HEALTHY = ("healthy", "degraded", "unhealthy")
 SILENT = "no answer"
@@ -49,7 +49,8 @@ class LagRow:
     kind: str
     name: str
     messages: float
-    seconds: float
+    seconds: float | None
+    """How old the oldest of it is; None where nobody tells: a relay knows how much of its own it has not published, not since when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def frame_of(look: Look, before: Look | None) -> Frame:
         now=look.now,
         workers=tuple(_worker(row, look, before) for row in look.rows),
         rates={rate: _rate(rate, look, before) for rate in RATES},
-        lags=tuple(sorted((LagRow(*key, *lag) for key, lag in lags.items()), key=lambda row: (-row.messages, row.kind, row.name))),
+        lags=tuple(sorted((_lag(key, lag, leader) for key, lag in lags.items()), key=lambda row: (-row.messages, row.kind, row.name))),
         lags_from="workers" if leader is None else "monitor",
         waiting=() if leader is None else tuple(WaitRow(kind, *pair) for kind, pair in leader.waiting.items()),
         parked=() if leader is None else tuple(WaitRow(name, *pair) for name, pair in leader.parked.items() if pair[0]),
@@ -94,6 +95,10 @@ def frame_of(look: Look, before: Look | None) -> Frame:
             for name, state in sample.breakers.items()
         },
     )
+
+
+def _lag(key: tuple[str, str], lag: Lag, leader: WorkerSample | None) -> LagRow:
+    return LagRow(*key, lag[0], None if leader is None and key[0] == RELAY else lag[1])
 
 
 def _largest(many: Sequence[Mapping[tuple[str, str], Lag]]) -> dict[tuple[str, str], Lag]:

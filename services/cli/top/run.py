@@ -81,7 +81,7 @@ async def _live(state_dir: Path, interval: float, stop: asyncio.Event) -> None:
     with _keys(stop.set), Live(console=page, screen=True, auto_refresh=False) as live:
         while not stop.is_set():
             look = await asyncio.to_thread(look_at, state_dir)
-            live.update(draw(frame_of(look, before), page.width), refresh=True)
+            live.update(draw(frame_of(look, before), page.width, page.height), refresh=True)
             before = look
             await wait_or_stop(stop, interval)
 

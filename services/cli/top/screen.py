@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from services.cli.output import duration
-from services.cli.top.frame import SILENT, Frame, WaitRow, WorkerRow
+from services.cli.top.frame import SILENT, Frame, WorkerRow
 
 MIB = 1024 * 1024
 MOST_LAGS = 12
+# Title, names of columns, a rule, and what is not listed.
+LINES_BESIDE_LAGS = 4
 WIDE = 100
 NARROW_NAME = 18
 STATE_STYLES = {"running": "green", "starting": "yellow", "waiting": "yellow", "failed": "bold red", "stopped": "dim"}
@@ -28,14 +30,13 @@ RATE_NAMES = {
 }
 
 
-def draw(frame: Frame, width: int) -> RenderableType:
-    """The whole picture."""
-    parts: list[RenderableType] = [_head(frame), Text()]
-    if frame.workers:
-        parts += [_workers(frame, wide=width >= WIDE), Text(), _lags(frame), Text(), *_waits(frame)]
-    else:
-        parts.append(Text("No fleet runs here. Start one with: agentmesh up"))
-    return Group(*parts)
+def draw(frame: Frame, width: int, height: int | None = None) -> RenderableType:
+    """The whole picture, what waits above the tables. Where a `height` is given, so many are listed who are behind as there is room for."""
+    if not frame.workers:
+        return Group(_head(frame), Text(), Text("No fleet runs here. Start one with: agentmesh up"))
+    above = Group(_head(frame), *_waits(frame), Text(), _workers(frame, wide=width >= WIDE), Text())
+    room = MOST_LAGS if height is None else height - len(Console(width=width).render_lines(above)) - LINES_BESIDE_LAGS
+    return Group(above, _lags(frame, min(MOST_LAGS, max(1, room))))
 
 
 def _head(frame: Frame) -> Text:
@@ -97,22 +98,22 @@ def _age(seconds: float | None) -> Text:
     return Text(duration(seconds), style)
 
 
-def _lags(frame: Frame) -> RenderableType:
+def _lags(frame: Frame, most: int) -> RenderableType:
     behind = [row for row in frame.lags if row.messages > 0]
     title = "Behind" if frame.lags_from == "monitor" else "Behind (no monitor leads: what living workers tell of themselves)"
     at_end = len(frame.lags) - len(behind)
     if not behind:
         return Text.assemble((title, "bold"), f"\nnobody: all {at_end} are at the end" if at_end else "\nnothing is told yet")
     table = _table(("who", ""), ("name", ""), ("messages", "right"), ("oldest", "right"), title=title)
-    for row in behind[:MOST_LAGS]:
+    for row in behind[:most]:
         table.add_row(Text(row.kind.replace("_", " ")), Text(row.name), Text(f"{row.messages:,.0f}"), _age(row.seconds))
-    more = len(behind) - MOST_LAGS
+    more = len(behind) - most
     rest = [f"{more} more are behind"] if more > 0 else []
     return Group(table, Text(", ".join([*rest, f"{at_end} are at the end"]), "dim"))
 
 
 def _waits(frame: Frame) -> list[RenderableType]:
-    parts: list[RenderableType] = [_waiting(frame.waiting)]
+    parts: list[RenderableType] = [_waiting(frame)]
     if frame.parked:
         keys = ", ".join(f"{row.count:.0f} of {row.kind} for {duration(row.oldest_seconds)}" for row in frame.parked)
         parts.append(Text.assemble(("Parked keys  ", "bold"), (keys, "red")))
@@ -121,9 +122,13 @@ def _waits(frame: Frame) -> list[RenderableType]:
     return parts
 
 
-def _waiting(waiting: tuple[WaitRow, ...]) -> Text:
+def _waiting(frame: Frame) -> Text:
     text = Text.assemble(("Waiting  ", "bold"))
-    if not waiting:
-        return text.append("not told: no monitor leads", "dim")
-    shown = (f"{row.count:,.0f} {row.kind}s" + (f", the oldest {duration(row.oldest_seconds)}" if row.count else "") for row in waiting)
+    if not frame.waiting:
+        return text.append("not told: no monitor leads" if frame.lags_from == "workers" else "not told yet", "dim")
+    shown = (
+        f"{row.count:,.0f} {row.kind}{'' if row.count == 1 else 's'}"
+        + (f", the oldest {duration(row.oldest_seconds)}" if row.count else "")
+        for row in frame.waiting
+    )
     return text.append("; ".join(shown))

@@ -1,5 +1,6 @@
 """`agentmesh doctor` against real servers in which faults are planted: each is found, told apart from others, and explained."""
 
+import asyncio
 import json
 import socket
 import time
@@ -15,12 +16,22 @@ from psycopg import sql
 from redis import Redis
 
 from contracts.envelope import Metadata, encode_stored
+from contracts.partitioning import partition_for
+from contracts.topics import events_topic, work_topic_spec
 from infra.diagnosis.base import Fault
+from infra.diagnosis.kafka import ask_kafka
 from infra.diagnosis.postgres import PostgresFacts, ask_postgres
 from infra.diagnosis.redis import ask_redis
+from infra.kafka.producer import OutgoingRecord, PagePublisher
+from infra.kafka.topics import create_topics
 from infra.local_stack.ports import free_port
 from infra.settings import MeshSettings
-from tests.integration.cli.conftest import Cli, execute
+from projections.timeline.projection import TIMELINE
+from services.cli.doctor import run
+from services.cli.doctor.broker import judge_kafka
+from services.cli.doctor.findings import Verdict
+from tests.integration.cli.conftest import PARTITIONS, Cli, execute
+from tests.proxy import Proxy
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -39,11 +50,17 @@ def failed(found: Found) -> set[str]:
 
 def test_it_finds_nothing_where_all_is_well(cli: Cli) -> None:
     code, found = findings(cli)
-    assert code == 0
-    assert {what for what, each in found.items() if each["verdict"] == "warn"} <= {"workers", "disk", "connections", "open files"}
+    assert (code, failed(found)) == (0, set()), found
+    assert {what for what, each in found.items() if each["verdict"] == "warn"} <= {
+        "workers",
+        "leaders",
+        "disk",
+        "connections",
+        "open files",
+    }
     assert set(found) >= {
         "python", "packages", "disk", "open files", "signing key", "endpoints", "postgres", "clock", "connections", "schema", "relay",
-        "projections", "dead letters", "clock of workers", "kafka", "topics", "consumers", "redis", "workers",
+        "leaders", "projections", "dead letters", "clock of workers", "kafka", "topics", "consumers", "redis", "workers",
     }  # fmt: skip
     text = cli("doctor").out
     assert "no fleet runs here" in text
@@ -75,6 +92,7 @@ def test_it_finds_a_schema_that_is_missing_behind_or_ahead(cli: Cli, mesh_settin
 
 def test_it_finds_servers_that_are_away_within_its_time_and_shows_no_password(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:hunter2hunter2@127.0.0.1:1/none")
+    monkeypatch.setenv("AGENTMESH_READER_DATABASE_URL", "postgresql://reader:hunter2hunter2@127.0.0.1:1/none")
     monkeypatch.setenv("REDIS_URL", "redis://:hunter2hunter2@127.0.0.1:1/0")
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("ENVIRONMENT", "production")
@@ -86,17 +104,27 @@ def test_it_finds_servers_that_are_away_within_its_time_and_shows_no_password(cl
         code, found = findings(cli)
     assert code == 1
     assert time.monotonic() - began < 15
-    assert failed(found) >= {"postgres", "kafka", "signing key"}
+    assert failed(found) >= {"postgres", "postgres reader", "kafka", "signing key"}
+    assert "AGENTMESH_READER_DATABASE_URL" in found["postgres reader"]["advice"]
     assert any(what.startswith("port ") for what in failed(found))
     assert found["redis"]["verdict"] == "warn"
     assert all("nothing listens at 127.0.0.1:1" in found[what]["found"] for what in ("postgres", "kafka", "redis"))
     assert "hunter2" not in cli("doctor").out
 
 
+def test_what_was_found_before_the_time_was_up_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "ALL_SECONDS", 0.0)
+    code, found = findings(cli)
+    assert (code, failed(found)) == (1, {"servers"})
+    assert {found[what]["verdict"] for what in ("postgres", "kafka", "redis")} == {"ok"}
+
+
 def test_it_finds_work_that_nobody_does_and_says_why(cli: Cli, mesh_settings: MeshSettings) -> None:
-    """A command without a worker, a log without a relay, a read model without its projection, a clock that is ahead."""
+    """A command without a worker, a log without a relay, a read model without its projection or of a release before, a process manager
+    that stands still, a task without a host, a clock that is ahead."""
     assert cli("publish", "CreateRequest", CASE, "--no-wait").code == 0
-    assert cli("doctor", "-o", "json").code == 1
+    asyncio.run(put_behind(mesh_settings))
+    execute(mesh_settings, "UPDATE mesh.read_models SET version = version - 1 WHERE projection = 'timeline'")
     later = (datetime.now(UTC) + timedelta(minutes=5)).isoformat(timespec="microseconds").replace("+00:00", "Z")
     plant_event(mesh_settings, later)
     code, found = findings(cli)
@@ -105,8 +133,28 @@ def test_it_finds_work_that_nobody_does_and_says_why(cli: Cli, mesh_settings: Me
     assert "1 commands wait and nobody is in the group: no fleet runs here" in found["consumer requests"]["found"]
     assert "agentmesh run requests" in found["consumer requests"]["advice"]
     assert "no relay leads" in found["relay requests"]["found"]
-    assert "1 events behind and does not get on" in found["projection requests"]["found"]
+    assert "1 events behind and does not get on: no fleet runs here" in found["projection requests"]["found"]
+    assert (
+        f"its tables are of version {TIMELINE.version - 1}, this release needs {TIMELINE.version}" in found["projection timeline"]["found"]
+    )
+    assert "agentmesh projections rebuild timeline" in found["projection timeline"]["advice"]
+    assert "1 events behind" in found["process requests-process"]["found"]
+    assert "agentmesh run requests-process" in found["process requests-process"]["advice"]
+    assert (found["agents greeter"]["verdict"], "no host reads them" in found["agents greeter"]["found"]) == ("warn", True)
+    assert "no dispatcher leads" in found["leaders"]["found"]
     assert found["clock of workers"]["verdict"] == "warn"
+
+
+async def put_behind(settings: MeshSettings) -> None:
+    """An event that no read model and no process manager has applied, and a task that no host has read."""
+    events, work = settings.topic_prefix + events_topic("requests"), work_topic_spec("greeter", int(PARTITIONS))
+    await create_topics(settings.kafka_bootstrap, [work], settings.topic_prefix)
+    publisher = PagePublisher(settings, settings.kafka_bootstrap, "test")
+    await publisher.publish([OutgoingRecord(topic, b"req-1", b"{}", []) for topic in (events, settings.topic_prefix + work.name)])
+    await publisher.close()
+    execute(
+        settings, "INSERT INTO mesh.checkpoints VALUES ('requests-process', %s, %s, 0, 0)", events, partition_for(b"req-1", int(PARTITIONS))
+    )
 
 
 def plant_event(settings: MeshSettings, time_text: str) -> None:
@@ -164,6 +212,15 @@ async def test_why_a_real_database_lets_nobody_in_is_told_apart(mesh_settings: M
     refused = await ask_postgres(stranger)
     assert isinstance(refused, Fault)
     assert (refused.cause, refused.advice.startswith("psql: GRANT CONNECT")) == ("not permitted", True)
+
+
+async def test_a_real_kafka_that_sends_its_clients_where_nobody_listens_is_found(mesh_settings: MeshSettings) -> None:
+    host, _, port = mesh_settings.kafka_bootstrap.rpartition(":")
+    async with Proxy(host, int(port), lambda answer: answer.replace(b"127.0.0.1", b"127.0.0.9")) as proxy:
+        finding = judge_kafka(await ask_kafka(f"127.0.0.1:{proxy.port}"), "the proxy")
+    assert finding.verdict is Verdict.FAIL
+    assert f"the proxy answers, but sends clients to 127.0.0.9:{port}, which cannot be reached from here" in finding.found
+    assert "advertised.listeners" in finding.advice
 
 
 async def test_why_a_real_redis_lets_nobody_in_is_told_apart(mesh_settings: MeshSettings) -> None:

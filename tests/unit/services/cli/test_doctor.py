@@ -10,17 +10,31 @@ from typing import Any
 import pytest
 from redis import exceptions
 
-from infra.diagnosis import postgres, redis
+from infra.diagnosis import kafka, postgres, redis
 from infra.diagnosis.base import Fault, explain_connection
 from infra.diagnosis.kafka import Broker, GroupState, ask_kafka
 from infra.diagnosis.postgres import PostgresFacts, ask_postgres
 from infra.diagnosis.redis import ask_redis
 from infra.errors import ConfigurationError, TransientError
 from infra.settings import load_settings
+from projections.catalogue import KEPT_BY_SERVICES
+from services.cli import worker_metrics
+from services.cli.doctor import machine
 from services.cli.doctor.broker import judge_kafka
 from services.cli.doctor.database import judge_clock, judge_connections, judge_newest, judge_postgres
 from services.cli.doctor.findings import Finding, Verdict, asked, well
-from services.cli.doctor.flow import GroupLook, RelayLook, judge_group, judge_projection, judge_relay
+from services.cli.doctor.flow import (
+    KEEPERS,
+    FollowerLook,
+    GroupLook,
+    HostsLook,
+    RelayLook,
+    judge_follower,
+    judge_group,
+    judge_hosts,
+    judge_leaders,
+    judge_relay,
+)
 from services.cli.doctor.machine import MIB, judge_disk, judge_missing_key, open_files, ports
 from services.cli.doctor.outside import judge_answer, outside
 from services.cli.doctor.workers import judge_workers
@@ -58,6 +72,11 @@ def test_why_a_database_cannot_be_used_is_told_apart_and_never_shows_the_passwor
     assert (finding.what, finding.verdict) == ("postgres", FAIL)
 
 
+def test_advice_names_the_variable_that_was_set() -> None:
+    for message in SAID.values():
+        assert "DATABASE_URL" not in postgres.explain(message, DSN, "READS_FROM").advice
+
+
 def test_a_dsn_that_is_none_is_explained_too() -> None:
     assert postgres.explain("anything", "postgresql://[broken").cause == "not reached"
 
@@ -88,11 +107,13 @@ def test_which_clock_is_behind_is_said() -> None:
     assert "ahead of the database" in judge_clock(FACTS._replace(skew_seconds=-5.0)).found
 
 
-def test_pools_that_could_ask_for_more_than_there_are_warn_once_half_is_taken() -> None:
-    assert judge_connections(FACTS._replace(connections=40), 20, 27).verdict is OK
-    warned = judge_connections(FACTS._replace(connections=120), 20, 27)
+def test_pools_that_could_ask_for_more_than_there_are_warn_once_three_quarters_are_taken() -> None:
+    assert judge_connections(FACTS._replace(connections=150), 20, 27).verdict is OK
+    warned = judge_connections(FACTS._replace(connections=151), 20, 27)
     assert (warned.verdict, "540" in warned.found) == (WARN, True)
-    assert judge_connections(FACTS._replace(connections=120), 5, 27).verdict is OK
+    assert judge_connections(FACTS._replace(connections=151), 5, 27).verdict is OK
+    assert judge_connections(FACTS._replace(connections=180), 5, 27).verdict is OK
+    assert judge_connections(FACTS._replace(connections=181), 5, 27).verdict is FAIL
 
 
 def test_an_event_from_the_future_means_a_workers_clock_is_ahead() -> None:
@@ -124,6 +145,28 @@ def test_a_broker_that_sends_its_clients_elsewhere_has_a_wrong_listener() -> Non
     assert "broker-1.internal:9092" in finding.found
     assert "advertised.listeners" in finding.advice
     assert judge_kafka([Broker("127.0.0.1:9092", None)], "127.0.0.1:9092").verdict is OK
+
+
+async def test_brokers_that_do_not_answer_are_tried_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of them one after the other took so long that nothing of what the doctor had found was told."""
+    trying = asyncio.Barrier(3)
+
+    async def advertised(bootstrap: str, seconds: float) -> list[str]:
+        return ["one:9092", "two:9092", "three:9092"]
+
+    async def nobody(place: str, server: str, seconds: float) -> Fault | None:
+        if place == "bootstrap:9092":
+            return None
+        async with asyncio.timeout(5):
+            await trying.wait()
+        return explain_connection(TimeoutError(), place, server)
+
+    monkeypatch.setattr(kafka, "_advertised", advertised)
+    monkeypatch.setattr(kafka, "try_place", nobody)
+    found = await ask_kafka("bootstrap:9092")
+    assert not isinstance(found, Fault)
+    finding = judge_kafka(found, "bootstrap:9092")
+    assert (finding.verdict, "one:9092, two:9092, three:9092" in finding.found) == (FAIL, True)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +210,7 @@ async def test_a_listener_that_says_nothing_and_one_of_another_kind_are_told_apa
         )
         assert time.monotonic() - began < 12
         causes = [each.cause for each in found if isinstance(each, Fault)]
-        assert causes == ["no answer", "no postgres", "no answer", "no redis", "no kafka", "no kafka"]
+        assert causes == ["no answer", "no postgres", "no answer", "no redis", "no answer", "no kafka"]
 
 
 # -- what flows --------------------------------------------------------------------------------------------------------------------------
@@ -208,36 +251,76 @@ def test_a_consumer_at_the_end_or_on_its_way_is_well() -> None:
     assert judge_group(GroupLook("tasks", 9, True, GroupState("Stable", 1)), []) is None
 
 
+def test_hosts_of_agents_are_missed_where_there_is_work_for_them() -> None:
+    assert judge_hosts(HostsLook("triage", 0, 0), []) is None
+    assert judge_hosts(HostsLook("triage", 9, 1), []) is None, "what a host has in work it has not committed"
+    missed = judge_hosts(HostsLook("triage", 9, 0), [row("agent-host-1", ready=False, state="waiting", message="killed by SIGKILL")])
+    assert missed is not None
+    assert (missed.what, missed.verdict, "agent-host-1 is waiting, killed by SIGKILL" in missed.found) == ("agents triage", WARN, True)
+
+
 def test_a_relay_that_nobody_leads_or_that_stands_still_is_found() -> None:
-    assert judge_relay(RelayLook("tasks", 10, 10, False, None)) is None
+    assert judge_relay(RelayLook("tasks", 10, 10, False, 0.0)) is None
     assert judge_relay(RelayLook("tasks", 10, 4, True, 1.0)) is None
-    unled, still = judge_relay(RelayLook("tasks", 10, 4, False, None)), judge_relay(RelayLook("tasks", 10, 4, True, 99.0))
+    unled, still = judge_relay(RelayLook("tasks", 10, 4, False, 0.0)), judge_relay(RelayLook("tasks", 10, 4, True, 99.0))
     assert unled is not None
     assert (unled.verdict, "no relay leads" in unled.found) == (FAIL, True)
     assert still is not None
-    assert (still.verdict, "99 s ago" in still.found) == (FAIL, True)
-
-
-STATE = {"name": "timeline", "version": 3, "needed_version": 3, "lag": 0, "lag_is_at_least": False, "parked": 0}
+    assert (still.verdict, "waited 99 s" in still.found) == (FAIL, True)
 
 
 @pytest.mark.parametrize(
-    ("changes", "moved", "verdict", "advice"),
+    ("led", "tasks_wait", "verdict", "found"),
     [
-        ({"version": None}, False, FAIL, "agentmesh migrate"),
-        ({"version": 2}, False, FAIL, "agentmesh projections rebuild timeline"),
-        ({"lag": 7}, False, FAIL, "agentmesh run projections"),
-        ({"lag": 7, "lag_is_at_least": True}, False, FAIL, "agentmesh run projections"),
-        ({"parked": 2}, False, WARN, "agentmesh projections rebuild timeline"),
+        ({"dispatcher", "scheduler", "monitor", "requests"}, True, OK, "dispatcher, scheduler, monitor lead"),
+        ({"dispatcher", "monitor"}, True, WARN, "no scheduler leads: deadlines are not kept"),
+        ({"scheduler", "monitor"}, False, WARN, "no dispatcher leads"),
+        ({"scheduler", "monitor"}, True, FAIL, "tasks wait; no dispatcher leads"),
+        (set(), False, WARN, "no monitor leads: lag is not told"),
     ],
 )
-def test_a_read_model_that_does_not_show_everything_is_found(changes: dict[str, Any], moved: bool, verdict: Verdict, advice: str) -> None:
-    finding = judge_projection({**STATE, **changes}, moved, [])
+def test_who_does_not_lead_is_missed(led: set[str], tasks_wait: bool, verdict: Verdict, found: str) -> None:
+    finding = judge_leaders(led, tasks_wait=tasks_wait)
+    assert (finding.verdict, found in finding.found) == (verdict, True)
+
+
+MODEL = FollowerLook("timeline", 3, 3, 0, False, 0)
+PROCESS = FollowerLook("requests-process", None, None, 0, False, 0)
+
+
+@pytest.mark.parametrize(
+    ("look", "what", "verdict", "advice"),
+    [
+        (MODEL._replace(version=None), "projection timeline", FAIL, "agentmesh migrate"),
+        (MODEL._replace(version=2), "projection timeline", FAIL, "agentmesh projections rebuild timeline"),
+        (MODEL._replace(lag=7), "projection timeline", FAIL, "agentmesh run projections"),
+        (MODEL._replace(name="request_reference", lag=7), "projection request_reference", FAIL, "agentmesh run requests"),
+        (MODEL._replace(parked=2), "projection timeline", WARN, "agentmesh projections rebuild timeline"),
+        (PROCESS._replace(lag=7), "process requests-process", FAIL, "agentmesh run requests-process"),
+        (PROCESS._replace(parked=2), "process requests-process", WARN, "agentmesh dlq requeue --projection requests-process"),
+    ],
+)
+def test_who_does_not_get_to_the_end_of_its_topics_is_found(look: FollowerLook, what: str, verdict: Verdict, advice: str) -> None:
+    finding = judge_follower(look, [])
     assert finding is not None
-    assert finding.verdict is verdict
-    assert advice in finding.advice
-    assert judge_projection({**STATE, "lag": 7}, True, []) is None
-    assert judge_projection(STATE, False, []) is None
+    assert (finding.what, finding.verdict, advice in finding.advice) == (what, verdict, True)
+
+
+def test_who_is_at_the_end_or_on_its_way_is_well() -> None:
+    for look in (MODEL, PROCESS):
+        assert judge_follower(look, []) is None
+        assert judge_follower(look._replace(lag=7, moved=True), []) is None
+
+
+def test_each_read_model_that_a_service_keeps_itself_is_known() -> None:
+    assert {model.name for model in KEPT_BY_SERVICES} == set(KEEPERS)
+
+
+def test_workers_that_do_not_answer_are_asked_side_by_side(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_metrics, "POOLS_SECONDS", 0.2)
+    began = time.monotonic()
+    assert worker_metrics.pools_of([taken] * 20 + [None]) == 0
+    assert time.monotonic() - began < 2, "one after the other they took all the time that the doctor has"
 
 
 # -- machine, workers, outside -----------------------------------------------------------------------------------------------------------
@@ -257,7 +340,8 @@ def taken() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
-def test_a_port_that_another_program_has_is_found_unless_the_fleet_runs(taken: int) -> None:
+def test_a_port_that_another_program_has_is_found_unless_the_fleet_runs(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "HEALTH_SECONDS", 0.1)
     settings = load_settings(health_port=taken)
     (finding,) = ports(settings, {}, fleet_runs=False)
     assert (finding.verdict, f":{taken}" in finding.advice) == (FAIL, True)
@@ -265,6 +349,20 @@ def test_a_port_that_another_program_has_is_found_unless_the_fleet_runs(taken: i
     assert ports(load_settings(), {"AGENTMESH_GATEWAY_PORT": "odd"}, fleet_runs=False) == []
     (gateway,) = ports(load_settings(), {"AGENTMESH_GATEWAY_PORT": str(taken)}, fleet_runs=False)
     assert gateway.verdict is FAIL
+
+
+async def test_a_port_that_a_worker_has_is_its_own() -> None:
+    """So it is within a container, where the fleet of this folder is not seen."""
+
+    async def healthy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        writer.close()
+
+    async with await asyncio.start_server(healthy, "127.0.0.1", 0) as worker:
+        settings = load_settings(health_port=worker.sockets[0].getsockname()[1])
+        (finding,) = await asyncio.to_thread(ports, settings, {}, fleet_runs=False)
+    assert (finding.verdict, "a worker has it" in finding.found) == (OK, True)
 
 
 def test_a_key_is_missing_only_where_none_is_made() -> None:
@@ -278,6 +376,7 @@ def test_a_key_is_missing_only_where_none_is_made() -> None:
     [
         ([], False, WARN, "no fleet"),
         ([row("a-1"), DEAD], True, FAIL, "tasks-1 killed by SIGKILL"),
+        ([row("a-1", ready=False)], True, FAIL, "a-1 runs, but does not say that it is ready"),
         ([row("a-1")], False, WARN, "their supervisor does not"),
         ([row("a-1", restarts=9)], True, WARN, "a-1 (9 times)"),
         ([row("a-1", restarts=1)], True, OK, "1 ready"),

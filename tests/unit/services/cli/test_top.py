@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -86,10 +87,10 @@ def look(samples: Mapping[str, WorkerSample], clock: float = 0.0, rows: list[dic
     return Look(clock, NOW + clock, rows if rows is not None else [row(name) for name in samples], samples)
 
 
-def drawn(frame: Frame, width: int) -> str:
+def drawn(frame: Frame, width: int, height: int | None = None) -> str:
     console = Console(width=width, color_system=None, force_terminal=False)
     with console.capture() as captured:
-        console.print(draw(frame, width))
+        console.print(draw(frame, width, height))
     return captured.get()
 
 
@@ -123,7 +124,11 @@ def test_without_a_monitor_the_workers_own_lags_are_added_up() -> None:
     frame = frame_of(look({"requests-1": sample, "requests-2": sample}), None)
     assert frame.lags_from == "workers"
     assert (frame.lags[0].name, frame.lags[0].messages, frame.lags[0].seconds) == ("agentmesh.requests", 24, 3)
-    assert "no monitor leads" in drawn(frame, 80)
+    text = drawn(frame, 80)
+    assert "Waiting  not told: no monitor leads" in text
+    (relay,) = [lag for lag in frame.lags if lag.kind == RELAY]
+    assert (relay.messages, relay.seconds) == (8, None), "a relay tells how much, not since when"
+    assert re.search(r"relay +requests +8 +-", text)
 
 
 def test_rates_and_processor_time_are_those_between_two_looks_of_the_same_process() -> None:
@@ -169,6 +174,22 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     if width >= 80:
         for said in ("1,200", "6m40s", "12 requests, the oldest 2h00m", "2 of requests for 1m00s", "model open", "unhealthy: cache"):
             assert said in text
+
+
+def test_on_a_small_screen_what_waits_stands_above_and_fewer_are_listed_who_are_behind() -> None:
+    metrics = monitoring()
+    metrics.lag_messages.replace({(PROJECTION, f"model-{number}"): 9.0 for number in range(15)})
+    samples = {"worker-1": read_metrics(exposed(working())), "workflow-1": read_metrics(exposed(metrics))}
+    samples |= {f"worker-{number}": WorkerSample() for number in range(2, 8)}
+    text = drawn(frame_of(look(samples, 1.0), look(samples)), 80, 24).rstrip("\n")
+    assert len(text.splitlines()) <= 24
+    assert re.search(r"Waiting .*Parked keys .*Breakers .*Workers .*workflow-1 .*Behind .*model-0 .*more are behind", text, re.DOTALL)
+
+
+def test_a_monitor_that_has_not_looked_yet_leads_all_the_same() -> None:
+    metrics = Metrics(version="1", environment="test")
+    metrics.monitor_leader.set(1)
+    assert "Waiting  not told yet" in drawn(frame_of(look({"m": read_metrics(exposed(metrics))}), None), 80)
 
 
 def test_nobody_behind_is_said_in_one_line() -> None:
