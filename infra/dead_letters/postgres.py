@@ -103,6 +103,7 @@ def _incoming(letter: DeadLetter, command_id: str, context: str) -> Incoming:
 
 
 def parked_item(context: str, letter: DeadLetter) -> ParkedItem:
+    """A parked record as the port shows it, without its value and headers."""
     return ParkedItem(
         context,
         letter.position,

@@ -107,6 +107,19 @@ def test_every_module_opens_with_a_docstring() -> None:
     assert not [path for path, tree in parsed(*RUNTIME, CLIENT, "tests") if tree.body and not ast.get_docstring(tree)]
 
 
+def test_every_public_class_and_function_says_what_it_is() -> None:
+    """What implements or describes a port, method by method, may leave the words to the class."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    public = [
+        (f"{path}:{node.lineno} {node.name}", node)
+        for path, tree in parsed(*RUNTIME, CLIENT)
+        for node in tree.body
+        if isinstance(node, kinds) and not node.name.startswith("_") and "overload" not in map(ast.unparse, node.decorator_list)
+    ]
+    assert len(public) > 1_000
+    assert not [place for place, node in public if not ast.get_docstring(node)]
+
+
 def test_files_and_folders_are_named_after_what_is_in_them() -> None:
     names = {
         name_of(path): {part.removesuffix(".py") for part in path.relative_to(ROOT).parts} for path in sources(*RUNTIME, CLIENT, "tests")

@@ -91,7 +91,7 @@ def _print_next(settings: MeshSettings) -> None:
         "requests list --tenant acme",
         "approvals list --tenant acme",
         "tasks list --tenant acme",
-        'publish CreateRequest \'{"customer_id": "cust-0042", "message": "My invoice of May is wrong"}\'',
+        'publish CreateRequest --tenant acme \'{"customer_id": "cust-0042", "message": "My invoice of May is wrong"}\'',
         "events tail --from-start --no-follow --limit 20",
         "token --tenant acme --role admin",
         "users add ada --tenant acme --role admin --generate",

@@ -21,6 +21,15 @@ def test_migrate_says_what_it_did_and_can_be_repeated(bare_cli: Cli) -> None:
     assert "0 created" in again.out
 
 
+def test_setup_makes_a_mesh_ready_and_says_so(bare_cli: Cli, mesh_settings: MeshSettings) -> None:
+    done = bare_cli("dev", "setup")
+    assert done.code == 0
+    assert f"setup finished: endpoints in {mesh_settings.state_dir / 'endpoints.json'}" in done.err
+    assert json.loads((mesh_settings.state_dir / "endpoints.json").read_text())["kafka_bootstrap"] == mesh_settings.kafka_bootstrap
+    again = bare_cli("migrate").out
+    assert ("schema: up to date" in again, "0 created" in again) == (True, True)
+
+
 def test_what_the_cache_has_of_a_read_model_goes_when_that_is_rebuilt(
     cli: Cli, mesh_settings: MeshSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,7 @@ async def test_the_process_serves_the_api_its_health_and_its_metrics_and_drains_
         assert (await waiting).status_code == 202
     assert await gateway.ended() == 0
     lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
-    assert not [line for line in lines if line["level"] in ("ERROR", "CRITICAL")]
+    assert not [line for line in lines if line["level"] in ("error", "critical")]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def test_topics_follow_the_naming_of_the_design() -> None:
     assert events_topic("requests") == "agentmesh.requests.events.v1"
     assert rejections_topic("requests") == "agentmesh.requests.rejections.v1"
     assert dead_letters_topic("requests") == "agentmesh.requests.dlq.v1"
+    assert HEALTH_TOPIC == "agentmesh.health.checks.v1"
 
 
 def test_every_context_has_its_four_topics_with_twelve_partitions_kept_for_a_week() -> None:

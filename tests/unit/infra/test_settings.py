@@ -26,6 +26,7 @@ def test_every_setting_but_the_endpoints_has_a_default() -> None:
         12,
         Path("."),
     )
+    assert (settings.liveness_seconds, settings.grace_seconds, settings.metrics_label_limit) == (60, 30, 1_000)
     assert (settings.pool_min_size, settings.pool_max_size, settings.pool_max_queries) == (5, 20, 50_000)
     assert (settings.pool_acquire_timeout_seconds, settings.pool_command_timeout_seconds, settings.pool_idle_seconds) == (
         30,
