@@ -114,14 +114,15 @@ def summarise(answers: Sequence[tuple[HealthCheck, ComponentHealth]], timestamp:
     for _, component in answers:
         by_name[component.name] = worst([by_name.get(component.name, HealthStatus.HEALTHY), component.status])
     return SystemHealth(
-        overall_status=worst([_weight(check, component) for check, component in answers]),
+        overall_status=worst([weight(check, component) for check, component in answers]),
         timestamp=timestamp,
         components=tuple(component for _, component in answers),
         dependencies=by_name,
     )
 
 
-def _weight(check: HealthCheck, component: ComponentHealth) -> HealthStatus:
+def weight(check: HealthCheck, component: ComponentHealth) -> HealthStatus:
+    """How a component counts for its process: as it is, but an optional one at most as degraded (OBS-12)."""
     if check.optional and component.status is HealthStatus.UNHEALTHY:
         return HealthStatus.DEGRADED
     return component.status

@@ -6,10 +6,22 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from infra.health.base import CHECK_SECONDS, SEVERITY, ComponentHealth, HealthCheck, SystemHealth, answer_of, check_all
+from infra.health.base import (
+    CHECK_SECONDS,
+    SEVERITY,
+    ComponentHealth,
+    HealthCheck,
+    HealthStatus,
+    SystemHealth,
+    answer_of,
+    check_all,
+    weight,
+)
 from infra.telemetry.bounded import BoundedGauge
 
 CACHE_SECONDS = 2.0
+Weights = Sequence[tuple[str, HealthStatus]]
+"""Components by their names, and how each counts for the process."""
 
 
 class CachedCheck:
@@ -51,7 +63,7 @@ class CachedCheck:
 class SharedHealth:
     """The health of everything that has checks, each of them asked at most once in two seconds however many ask for the whole."""
 
-    def __init__(self, checks: Callable[[], Sequence[HealthCheck]], show: Callable[[SystemHealth], None] | None = None) -> None:
+    def __init__(self, checks: Callable[[], Sequence[HealthCheck]], show: Callable[[Weights], None] | None = None) -> None:
         self._find = checks
         self._show = show
         self._checks: dict[int, tuple[HealthCheck, CachedCheck]] = {}
@@ -60,16 +72,18 @@ class SharedHealth:
         """The state of the whole now."""
         # The check itself is kept beside its id, so that the id cannot come to mean another one.
         self._checks = {id(check): self._checks.get(id(check)) or (check, CachedCheck(check)) for check in self._find()}
-        found = await check_all([cached for _, cached in self._checks.values()])
+        checks = [cached for _, cached in self._checks.values()]
+        found = await check_all(checks)
         if self._show is not None:
-            self._show(found)
+            self._show([(component.name, weight(check, component)) for check, component in zip(checks, found.components, strict=True)])
         return found
 
 
-def shown_by(gauge: BoundedGauge) -> Callable[[SystemHealth], None]:
+def shown_by(gauge: BoundedGauge) -> Callable[[Weights], None]:
     """Shows each component by its name as a number, of several with one name the worst."""
 
-    def show(health: SystemHealth) -> None:
-        gauge.replace({(name,): SEVERITY[status] for name, status in health.dependencies.items()})
+    def show(weights: Weights) -> None:
+        values = sorted((SEVERITY[status], name) for name, status in weights)
+        gauge.replace({(name,): value for value, name in values})
 
     return show

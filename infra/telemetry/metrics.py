@@ -190,7 +190,9 @@ class Metrics:
             "worker",
         )
         self.component_health = self._gauge(
-            names.COMPONENT_HEALTH, "What the last health check of a component found: 0 healthy, 1 degraded, 2 unhealthy.", "component"
+            names.COMPONENT_HEALTH,
+            "How a component counts for this process by its last health check: 0 healthy, 1 degraded or optional and away, 2 unhealthy.",
+            "component",
         )
         self.tls_certificate_expiry_timestamp_seconds = self._gauge(
             names.TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, "When a certificate that this process serves with expires.", "certificate"

@@ -139,7 +139,7 @@ class Counted:
         """What is answered well, and what fails, begins at 0 on each route: a rate of failures is then 0 and not unknown."""
         for route in routes:
             for method in sorted(route.methods or ()):
-                for status in (route.status_code or 200, 500):
+                for status in (route.status_code or 200, 500, 503):
                     self._metrics.http_requests_total.labels(method, route.path, status)
 
     def began(self) -> None:

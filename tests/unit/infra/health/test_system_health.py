@@ -130,13 +130,15 @@ def test_the_test_double_is_a_check() -> None:
 
 async def test_what_a_look_finds_is_shown_by_component_and_of_two_of_one_name_the_worst() -> None:
     metrics = Metrics()
-    checks = [Fixed("database", HEALTHY), Fixed("database", DEGRADED), Fixed("message_broker", UNHEALTHY)]
+    checks = [Fixed("database", DEGRADED), Fixed("database", HEALTHY), Fixed("message_broker", UNHEALTHY)]
+    checks.append(Fixed("cache", ConnectionError("away"), optional=True))
     shared = SharedHealth(lambda: checks, shown_by(metrics.component_health))
     value = metrics.registry.get_sample_value
     assert value("agentmesh_component_health", {"component": "database"}) is None, "nobody has looked yet"
     await shared()
     assert value("agentmesh_component_health", {"component": "database"}) == 1
     assert value("agentmesh_component_health", {"component": "message_broker"}) == 2
+    assert value("agentmesh_component_health", {"component": "cache"}) == 1, "an optional one does not make a process unhealthy"
     checks[:] = [Fixed("database", HEALTHY)]
     await shared()
     assert value("agentmesh_component_health", {"component": "database"}) == 0

@@ -40,7 +40,7 @@ def test_what_can_be_counted_is_there_before_the_first_call() -> None:
     counted.know(route for router in Arena().routers for route in router.routes if isinstance(route, APIRoute))
     CountedStreams(metrics)
     value = metrics.registry.get_sample_value
-    for status in ("200", "500"):
+    for status in ("200", "500", "503"):
         assert value("http_requests_total", {"method": "GET", "endpoint": LIST, "status": status}) == 0
     assert value("agentmesh_permissions_refused_total", {"permission": "request:create"}) == 0
     assert value("agentmesh_rate_limited_total", {"route_class": "auth"}) == 0
