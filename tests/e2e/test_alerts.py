@@ -2,12 +2,13 @@
 it is started again, and they are resolved.
 
 Two state folders stand for two machines; the second runs the projections and is lost whole, supervisor and worker, by SIGKILL. Rules and
-configs are the committed ones. By default every duration in them is divided by 20 (`scaled`), so that the proof takes less than a minute.
-AGENTMESH_CHAOS=long takes them as they are, with the whole fleet: a healthy one must be quiet first, and at the end a read model stands
-still though its worker is well, which is told too.
+configs are the committed ones. By default every duration in them is divided by 20 (`scaled`), and the first machine is this process, with
+the workers that the proof needs. AGENTMESH_CHAOS=long takes the rules as they are and the whole fleet by `agentmesh up`: a healthy one must
+be quiet first, and at the end a read model stands still though its worker is well, which is told too.
 """
 
 import asyncio
+import json
 import os
 import signal
 import string
@@ -15,21 +16,23 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import start_http_server
 from psycopg import AsyncConnection
 
 from infra.settings import MeshSettings
 from infra.supervisor.fleet_file import read_fleet
-from infra.supervisor.scrape_targets import targets_path
+from infra.supervisor.scrape_targets import JOB, targets_path
 from services.cli.fleet import DEFAULT_FLEET
+from services.monitor.worker import build as build_monitor
 from services.support_agents.agents import ResearchAgent, ResolutionAgent, TriageAgent
 from tests.alert_rules import ROOT, RULES, scaled
 from tests.mesh import TENANT, Mesh
@@ -51,7 +54,6 @@ PATIENCE = 600.0 if LONG else 60.0
 QUIET_SECONDS = 180.0
 PAUSE = 1.0 if LONG else 0.1
 DOWN, LAG = "WorkerDown", "ProjectionLagGrowing"
-NEEDED = ("requests", "relay", "workflow")
 AGENTMESH = [sys.executable, "-m", "services.cli.main"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3_000 if LONG else 300), needs("prometheus", "alertmanager")]
@@ -64,11 +66,12 @@ class Machine:
     home: Path
     environment: dict[str, str]
     members: tuple[str, ...]
+    supervisor: subprocess.Popen[bytes] | None = None
 
     async def up(self) -> None:
         """Start the fleet, and wait until it is ready."""
         counts = ",".join(f"{member.name}={int(member.name in self.members)}" for member in DEFAULT_FLEET)
-        await asyncio.to_thread(self._run, "up", "-d", "--replicas", counts)
+        await asyncio.to_thread(*((self._run, "up", "-d", "--replicas", counts) if LONG else (self._supervise, counts)))
 
     def lose(self) -> None:
         """The machine is gone: the supervisor first, so that it starts nothing anew."""
@@ -77,15 +80,33 @@ class Machine:
         for pid in (record.pid, *(replica.pid for replica in record.replicas)):
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
+        if self.supervisor is not None:
+            self.supervisor.wait()
 
     def down(self) -> None:
         """Stop what still runs."""
-        subprocess.run([*AGENTMESH, "down"], env=self.environment, capture_output=True, check=False, timeout=120)
+        if LONG:
+            subprocess.run([*AGENTMESH, "down"], env=self.environment, capture_output=True, check=False, timeout=120)
+        elif self.supervisor is not None and self.supervisor.poll() is None:
+            self.lose()
 
     @property
     def state_dir(self) -> Path:
         """Where its fleet writes."""
         return self.home / ".agentmesh"
+
+    def _supervise(self, counts: str) -> None:
+        """What `up -d` starts once servers, schema and topics are there, as they are here."""
+        log = self.home / "supervisor.log"
+        with log.open("ab") as output:
+            self.supervisor = subprocess.Popen(
+                [*AGENTMESH, "supervise", "--replicas", counts], env=self.environment, stdout=output, stderr=output, start_new_session=True
+            )
+        deadline = time.monotonic() + 200
+        while not ((record := read_fleet(self.state_dir)) and record.pid == self.supervisor.pid and all(r.ready for r in record.replicas)):
+            assert self.supervisor.poll() is None, log.read_text(errors="replace")
+            assert time.monotonic() < deadline, log.read_text(errors="replace")
+            time.sleep(0.05)
 
     def _run(self, *arguments: str) -> None:
         done = subprocess.run([*AGENTMESH, *arguments], env=self.environment, capture_output=True, text=True, check=False, timeout=200)
@@ -165,7 +186,7 @@ class Told:
 @pytest.fixture
 def machines(mesh_environment: dict[str, str], tmp_path: Path) -> Any:
     """Two machines of one mesh."""
-    rest = tuple(member.name for member in DEFAULT_FLEET if member.name != "projections") if LONG else NEEDED
+    rest = tuple(member.name for member in DEFAULT_FLEET if member.name != "projections")
     made = []
     for name, members in (("a", rest), ("b", ("projections",))):
         (tmp_path / name).mkdir()
@@ -175,7 +196,6 @@ def machines(mesh_environment: dict[str, str], tmp_path: Path) -> Any:
             "AGENTMESH_PARTITIONS": "3",
             "AGENTMESH_POOL_MIN_SIZE": "1",
         }
-        environment |= {} if LONG else {"AGENTMESH_MONITOR_INTERVAL_SECONDS": "0.5"}
         made.append(Machine(tmp_path / name, environment, members))
     yield made
     with ThreadPoolExecutor() as threads:
@@ -205,6 +225,34 @@ def configured(folder: Path, hook: WebhookReceiver, machines: list[Machine]) -> 
         return folder / "prometheus.yml"
 
     return folder / "alertmanager.yml", of_prometheus
+
+
+@contextmanager
+def told_from_here(mesh: Mesh, machine: Machine) -> Iterator[None]:
+    """Serves the metrics of the workers in this process, as those of a machine."""
+    server, thread = start_http_server(0, "127.0.0.1", mesh.telemetry.metrics.registry)
+    labels = {"job": JOB, "worker": "workflow", "replica": "1", "instance": "workflow-1"}
+    machine.state_dir.mkdir(exist_ok=True)
+    targets_path(machine.state_dir).write_text(json.dumps([{"targets": [f"127.0.0.1:{server.server_port}"], "labels": labels}]))
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@asynccontextmanager
+async def running(mesh: Mesh, machines: list[Machine]) -> AsyncIterator[None]:
+    """Both machines run."""
+    if LONG:
+        await asyncio.gather(*(machine.up() for machine in machines))
+        yield
+    else:
+        here = mesh.start(mesh.requests_worker(), mesh.relay(), build_monitor(mesh.settings, mesh.telemetry))
+        with told_from_here(mesh, machines[0]):
+            await asyncio.gather(here, machines[1].up())
+            yield
 
 
 async def agents(mesh: Mesh) -> None:
@@ -238,17 +286,24 @@ async def working(mesh: Mesh) -> AsyncIterator[None]:
 
 
 async def test_a_worker_that_dies_is_told_and_its_return_too(
-    mesh_settings: MeshSettings, machines: list[Machine], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mesh_settings: MeshSettings,
+    machines: list[Machine],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     told = Told()
+    if not LONG:
+        monkeypatch.setenv("AGENTMESH_MONITOR_INTERVAL_SECONDS", "0.5")
     with ExitStack() as stack:
         hook = stack.enter_context(webhook_receiver())
         manager_config, of_prometheus = configured(tmp_path, hook, machines)
         manager = stack.enter_context(alertmanager(tmp_path / "alertmanager", manager_config))
-        server = stack.enter_context(prometheus_of(tmp_path / "prometheus", of_prometheus(manager.address)))
-        watch = Watch(server, manager)
-        await asyncio.gather(*(machine.up() for machine in machines))
-        async with Mesh(mesh_settings, partitions=3) as mesh, working(mesh):
+        async with Mesh(mesh_settings, partitions=3) as mesh, running(mesh, machines), working(mesh):
+            # Not before: a worker that is starting is down.
+            looking = prometheus_of(tmp_path / "prometheus", of_prometheus(manager.address))
+            server = await asyncio.to_thread(stack.enter_context, looking)
+            watch = Watch(server, manager)
             await asyncio.to_thread(server.wait_for, 'up{worker="projections"} == 1 and on () agentmesh_monitor_leader == 1', PATIENCE)
             await asyncio.to_thread(server.wait_for, 'kind_name:agentmesh_lag_seconds:max{kind="projection",name="requests"}', PATIENCE)
             told.say("the fleet is scraped, commands flow")
@@ -291,7 +346,7 @@ async def the_worker_dies(machine: Machine, watch: Watch, hook: WebhookReceiver,
     assert LAG not in {name for name, _ in hook.told(lost)}
 
     started = time.time()
-    told.say("agentmesh up", started)
+    told.say("the machine is started again", started)
     await machine.up()
     ready = time.time()
     told.say(f"the worker is ready ({ready - started:.1f} s)", ready)
