@@ -17,6 +17,7 @@ import promql_parser
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+from infra.supervisor.scrape_targets import JOB
 from infra.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +35,7 @@ SUFFIXES = {
     "gauge": ("",),
 }
 # Prometheus makes these itself.
-ITS_OWN: Mapping[str, frozenset[str]] = {"up": frozenset(), "ALERTS": frozenset({"alertname", "alertstate", "severity"})}
+ITS_OWN: Mapping[str, frozenset[str]] = {"up": frozenset()}
 
 Document = dict[str, Any]
 
@@ -130,6 +131,11 @@ def exposed_series() -> dict[str, Exposed]:
     return found | {name: Exposed(labels) for name, labels in ITS_OWN.items()}
 
 
+def code_lines(text: str, language: str) -> list[str]:
+    """The lines of every code block of a language on a page."""
+    return [line for block in re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines() if line]
+
+
 def selectors(expression: str) -> list[promql_parser.VectorSelector]:
     """Every selector of an expression. Raises ValueError for one that is no PromQL."""
     found: list[promql_parser.VectorSelector] = []
@@ -143,8 +149,13 @@ def selectors(expression: str) -> list[promql_parser.VectorSelector]:
     return found
 
 
+def asks_our_job(selector: promql_parser.VectorSelector) -> bool:
+    """Whether a selector takes the series of our processes alone."""
+    return any((matcher.name, matcher.value) == ("job", JOB) for matcher in selector.matchers.matchers)
+
+
 def expression_faults(expression: str, exposed: Mapping[str, Exposed], recorded: frozenset[str]) -> Iterator[str]:
-    """Series, labels and bounds of buckets that nobody exposes."""
+    """Series, labels and bounds of buckets that nobody exposes, and common names asked of everybody."""
     try:
         selected = selectors(expression)
     except ValueError as error:
@@ -157,6 +168,8 @@ def expression_faults(expression: str, exposed: Mapping[str, Exposed], recorded:
         if name not in exposed:
             yield f"names the series {name}, which no worker exposes"
             continue
+        if not name.startswith("agentmesh_") and not asks_our_job(selector):
+            yield f"asks {name} of every job, though other programs have that name, too"
         for matcher in selector.matchers.matchers:
             if matcher.name not in exposed[name].labels | TARGET_LABELS:
                 yield f"asks {name} for the label {matcher.name}, which it does not have"

@@ -1,4 +1,4 @@
-"""Reads the committed dashboards: their JSON in, every query of every panel out, with Grafana's variables filled in as Grafana would."""
+"""Reads dashboards, rules and runbooks as they are committed: every query out, with Grafana's variables filled in as Grafana would."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-DASHBOARDS = Path(__file__).resolve().parents[1] / "infra" / "grafana" / "dashboards"
+from tests.alert_rules import ROOT, RUNBOOKS, all_rules, code_lines
+
+DASHBOARDS = ROOT / "infra" / "grafana" / "dashboards"
+PSQL = re.compile(r'psql "\$DATABASE_URL" -c "(.*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class PanelQuery:
     text: str
     legend: str = ""
     exemplar: bool = False
+    instant: bool = False
+    """Asked for the end of the time shown alone."""
 
     @property
     def place(self) -> str:
@@ -49,8 +53,8 @@ def queries(board: str, document: Mapping[str, Any]) -> Iterator[PanelQuery]:
         for target in panel["targets"]:
             language, text = ("sql", target["rawSql"]) if "rawSql" in target else ("promql", target["expr"])
             legend = target.get("legendFormat", "")
-            exemplar = target.get("exemplar", False)
-            yield PanelQuery(board, panel["title"], panel["type"], target["refId"], language, text, legend, exemplar)
+            flags = target.get("exemplar", False), target.get("instant", False)
+            yield PanelQuery(board, panel["title"], panel["type"], target["refId"], language, text, legend, *flags)
 
 
 def annotations(board: str, document: Mapping[str, Any]) -> Iterator[PanelQuery]:
@@ -67,6 +71,22 @@ def variables(board: str, document: Mapping[str, Any]) -> Iterator[PanelQuery]:
             yield PanelQuery(board, found["name"], "variable", "A", "promql", f"count by ({label}) ({selector})")
         elif found["type"] == "query":
             yield PanelQuery(board, found["name"], "variable", "A", "sql", found["query"])
+
+
+def of_runbooks() -> Iterator[PanelQuery]:
+    """Every query that a runbook tells people to ask."""
+    for page in sorted(RUNBOOKS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        asked = [("promql", line) for line in code_lines(text, "promql")]
+        asked += [("sql", found[1]) for line in code_lines(text, "sh") if (found := PSQL.fullmatch(line))]
+        for number, (language, query) in enumerate(asked, start=1):
+            yield PanelQuery("runbooks", page.stem, "query", str(number), language, query, instant=True)
+
+
+def of_rules() -> Iterator[PanelQuery]:
+    """What the rules of Prometheus evaluate."""
+    for rule in all_rules():
+        yield PanelQuery("rules", rule.name, "query", "A", "promql", rule.body["expr"], instant=True)
 
 
 def filled_in(text: str, *, rate_interval: str = "5m", span: str = "1h") -> str:

@@ -77,7 +77,10 @@ class Judge:
     def _ask_prometheus(self, result: Result) -> None:
         shown = self._shown
         expression = filled_in(result.query.text, rate_interval=shown.rate_interval, span=shown.span)
-        result.series = self._server.query_range(expression, shown.start, shown.end, shown.step)
+        if result.query.instant:
+            result.series = self._server.query(expression, shown.end)
+        else:
+            result.series = self._server.query_range(expression, shown.start, shown.end, shown.step)
 
     def _ask_postgres(self, result: Result) -> None:
         text = statement(result.query.text, self._tenants, self._shown.start, self._shown.end)

@@ -66,7 +66,7 @@ def stat(
 ) -> build_stat.Panel:
     """One number with the colour of its state, over its own course; `more` is the uid of the dashboard that tells more."""
     panel = _described(build_stat.Panel(), title, description, span, STAT_HEIGHT, runbook, more)
-    panel.datasource(PROMETHEUS).unit(unit).thresholds(_thresholds(steps)).targets([Query(expr).target("A")])
+    panel.datasource(PROMETHEUS).unit(unit).thresholds(_thresholds(steps)).targets([Query(expr).target("A", instant=not spark)])
     panel.reduce_options(build_common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
     panel.graph_mode(common.BigValueGraphMode.AREA if spark else common.BigValueGraphMode.NONE)
     panel.color_mode(common.BigValueColorMode.BACKGROUND if len(steps) > 1 else common.BigValueColorMode.VALUE)

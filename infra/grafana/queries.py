@@ -65,23 +65,33 @@ class SqlTarget(Builder[Dataquery]):
 
 def rate(metric: str, by: str = "", where: str = "") -> str:
     """Events a second of a counter, summed by the given labels."""
-    return f"sum{_by(by)} (rate({metric}{_where(where)}[$__rate_interval]))"
+    return f"sum{_by(by)} (rate({metric}{_where(metric, where)}[$__rate_interval]))"
 
 
 def counted(metric: str, by: str = "", where: str = "", window: str = "$__range") -> str:
     """How much a counter grew in the time shown."""
-    return f"sum{_by(by)} (increase({metric}{_where(where)}[{window}]))"
+    return f"sum{_by(by)} (increase({metric}{_where(metric, where)}[{window}]))"
 
 
 def quantile(share: float, metric: str, by: str = "", where: str = "", window: str = "$__rate_interval") -> str:
     """A quantile of a histogram; `metric` is its name without `_bucket`."""
     labels = "le" + (f", {by}" if by else "")
-    return f"histogram_quantile({share:g}, sum by ({labels}) (rate({metric}_bucket{_where(where)}[{window}])))"
+    return f"histogram_quantile({share:g}, sum by ({labels}) (rate({metric}_bucket{_where(metric, where)}[{window}])))"
 
 
 def quantiles(metric: str, where: str = "", *, exemplar: bool = False) -> list[Query]:
     """The median and the two tails that our targets name."""
     return [Query(quantile(share, metric, where=where), f"p{share * 100:g}", exemplar) for share in QUANTILES]
+
+
+def parked_keys() -> str:
+    """Aggregates that stand still, over all contexts; while the lead changes two monitors may tell of the same ones."""
+    return "sum(max by (context) (agentmesh_parked_keys))"
+
+
+def leaders() -> str:
+    """Contexts that some relay leads; a second one that leads the same context for a moment does not stand for another context."""
+    return "sum(max by (context) (agentmesh_relay_leader))"
 
 
 def or_zero(expr: str) -> str:
@@ -114,5 +124,7 @@ def _by(labels: str) -> str:
     return f" by ({labels})" if labels else ""
 
 
-def _where(labels: str) -> str:
-    return "{" + labels + "}" if labels else ""
+def _where(metric: str, labels: str) -> str:
+    """A name without our prefix may be another program's, too: it is asked of our job alone."""
+    found = [*([] if metric.startswith("agentmesh_") else ['job="agentmesh"']), *([labels] if labels else [])]
+    return "{" + ",".join(found) + "}" if found else ""

@@ -15,6 +15,11 @@ SLOWEST = statement("slowest_tasks")
 FAILED = statement("failed_tasks")
 
 
+def told_by_leader(where: str) -> str:
+    """How many agents are so; while the lead changes two dispatchers may tell of the same ones."""
+    return f"sum(max by (tenant_id, status) (agentmesh_active_agents{{{where}}}))"
+
+
 def panels() -> Sequence[Row]:
     """The panels, top to bottom."""
     return (Row("Is all well?", _well()), Row("Dispatch", _dispatch()), Row("Runs", _runs()), Row("One by one", _one_by_one()))
@@ -31,22 +36,22 @@ def _agents_well() -> Panels:
             "none",
             "Agent hosts whose heartbeat the leading dispatcher hears. 0: nothing is worked on, all tasks wait.",
             "max(agentmesh_live_hosts)",
-            below(1, 2),
+            ((None, "red"), (1, "green")),
             runbook="tasks-wait-without-agents",
         ),
         stat(
-            "Agents available",
+            "Agents fit for work",
             "none",
-            "Agents that may be given tasks. 0: tasks wait until an agent registers, resumes or recovers.",
-            'sum(agentmesh_active_agents{status="available"})',
-            below(1, 1),
+            "Agents that are free or busy. 0: tasks wait until an agent registers, resumes or recovers.",
+            told_by_leader('status=~"available|busy"'),
+            ((None, "red"), (1, "green")),
             runbook="tasks-wait-without-agents",
         ),
         stat(
             "Agents unhealthy",
             "none",
             "Agents of a kind without a live host, or whose leases expired three times. Above 0: look at their hosts' logs.",
-            or_zero('sum(agentmesh_active_agents{status="unhealthy"})'),
+            or_zero(told_by_leader('status="unhealthy"')),
             above(1),
             runbook="agents-unhealthy",
         ),
@@ -102,7 +107,7 @@ def _dispatch() -> Panels:
             "Agents by status",
             "none",
             "What the agents' streams say. Unhealthy or draining ones take nothing; the others share their work.",
-            [Query("sum by (status) (agentmesh_active_agents)", "{{status}}")],
+            [Query("sum by (status) (max by (tenant_id, status) (agentmesh_active_agents))", "{{status}}")],
             stacked=True,
             whole=True,
         ),

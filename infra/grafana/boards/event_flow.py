@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contracts.topics import CONTEXTS
 from infra.grafana.board import Board, Row
 from infra.grafana.panels import Panels, above, below, rows, series, stat
-from infra.grafana.queries import Query, counted, or_zero, quantile, quantiles, rate, statement, union
+from infra.grafana.queries import Query, counted, leaders, or_zero, parked_keys, quantile, quantiles, rate, statement, union
 
 APPEND = "agentmesh_event_append_duration_seconds"
 BY_CAUSE = statement("dead_letters").replace("{letters}", union("letters_of_context", CONTEXTS))
@@ -44,22 +44,22 @@ def _lag_well() -> Panels:
             "Messages behind",
             "none",
             "Records and events not yet handled, summed over consumer groups, relays and read models. It must come back to nearly nothing.",
-            "sum(agentmesh_lag_messages)",
+            "sum(kind_name:agentmesh_lag_messages:max)",
             above(10_000, 100_000),
         ),
         stat(
             "Not yet relayed",
             "none",
             "Events that are recorded and not yet on Kafka. They are safe; while it grows, no relay publishes or Kafka is away.",
-            'sum(agentmesh_lag_messages{kind="relay"})',
+            'sum(kind_name:agentmesh_lag_messages:max{kind="relay"})',
             above(5_000, 50_000),
             runbook="relay-lag-growing",
         ),
         stat(
             "Relay leaders",
             "none",
-            "Contexts that some relay publishes. Below five, the events of a context reach nobody.",
-            "sum(agentmesh_relay_leader)",
+            f"Contexts that some relay publishes. Below {len(CONTEXTS)}, the events of a context reach nobody.",
+            leaders(),
             below(1, len(CONTEXTS)),
             runbook="relay-without-leader",
         ),
@@ -81,7 +81,7 @@ def _letters_well() -> Panels:
             "Parked keys",
             "none",
             "Aggregates that stand still behind a dead letter. Above 0: requeue or discard; all other keys flow on.",
-            "sum(agentmesh_parked_keys)",
+            parked_keys(),
             above(1),
             runbook="keys-parked",
         ),
@@ -187,8 +187,9 @@ def _events() -> Panels:
         series(
             "Read models behind",
             "none",
-            "Events that each read model is behind, as its worker sees it. A worker that is dead does not say: see lag below.",
-            [Query("max by (projection) (agentmesh_projection_lag_events)", "{{projection}}")],
+            "Events that each read model is behind, as its workers see it, each on its partitions. A worker that is dead does not say: "
+            "see lag below.",
+            [Query("sum by (projection) (agentmesh_projection_lag_events)", "{{projection}}")],
             whole=True,
         ),
         rows(
@@ -265,8 +266,8 @@ def _letters() -> Panels:
             "none",
             "Keys and records that wait. Records above keys are those that wait behind a first one, in order.",
             [
-                Query("sum(agentmesh_parked_keys)", "keys"),
-                Query("sum(agentmesh_parked_records)", "records"),
+                Query(parked_keys(), "keys"),
+                Query("sum(max by (context) (agentmesh_parked_records))", "records"),
                 Query("max by (context) (agentmesh_parked_records) > 0", "records of {{context}}"),
             ],
             whole=True,

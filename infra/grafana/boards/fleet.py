@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from contracts.topics import CONTEXTS
 from infra.grafana.board import Board, Row, worker
+from infra.grafana.boards.gateway import ANSWERED, CALLS, FAULTS
 from infra.grafana.panels import Names, Panels, above, below, series, stat, states
-from infra.grafana.queries import Query, or_zero, quantiles, rate, ratio
+from infra.grafana.queries import Query, leaders, or_zero, parked_keys, quantiles, rate, ratio
 
 UP: Names = {0.0: ("down", "red"), 1.0: ("up", "green")}
 HEALTH: Names = {0.0: ("healthy", "green"), 1.0: ("degraded", "yellow"), 2.0: ("unhealthy", "red")}
-ERRORS = ratio(rate("http_requests_total", where='job="agentmesh",status=~"5.."'), rate("http_requests_total", where='job="agentmesh"'))
+ERRORS = ratio(rate(CALLS, where=FAULTS), rate(CALLS, where=ANSWERED))
 
 
 def rows() -> Sequence[Row]:
@@ -76,7 +78,7 @@ def _faults_well() -> Panels:
             "Parked keys",
             "none",
             "Aggregates that stand still behind a dead letter. Above 0: somebody has to requeue or discard it; all other keys flow on.",
-            "sum(agentmesh_parked_keys)",
+            parked_keys(),
             above(1),
             more="agentmesh-event-flow",
             runbook="keys-parked",
@@ -103,9 +105,9 @@ def _faults_well() -> Panels:
         stat(
             "Leaders",
             "none",
-            "Contexts whose log some relay publishes. Below five, the events of a context reach nobody until a relay takes over.",
-            "sum(agentmesh_relay_leader)",
-            below(1, 5),
+            f"Contexts whose log some relay publishes. Below {len(CONTEXTS)}, the events of a context reach nobody until one takes over.",
+            leaders(),
+            below(1, len(CONTEXTS)),
             more="agentmesh-event-flow",
             runbook="relay-without-leader",
         ),
@@ -166,7 +168,7 @@ def _flow() -> Panels:
 
 
 def _answers() -> str:
-    return rate("http_requests_total", "status", 'job="agentmesh"')
+    return rate(CALLS, "status", ANSWERED)
 
 
 def _workers() -> Panels:

@@ -10,10 +10,11 @@ from infra.grafana.queries import Query, counted, or_none, or_zero, quantile, qu
 
 CALLS = "http_requests_total"
 TIME = "http_request_duration_seconds"
-API = 'job="agentmesh",endpoint=~"/api/.*"'
-OURS = API + ',status!="0"'
+API = 'endpoint=~"/api/.*"'
+ANSWERED = API + ',status!="0"'
 FAULTS = API + ',status=~"5.."'
-READS = API + ',method="GET",endpoint!~".*/(events|stream)"'
+NO_STREAMS = API + ',endpoint!~".*/(events|stream)"'
+READS = NO_STREAMS + ',method="GET"'
 OBJECTIVE = 0.999
 # The recorded shares of the objectives (infra/prometheus/rules), and how much of each is allowed.
 BUDGETS = (
@@ -39,7 +40,7 @@ def _well() -> Panels:
 
 
 def _promises_kept() -> Panels:
-    faults = ratio(counted(CALLS, where=FAULTS), counted(CALLS, where=OURS))
+    faults = ratio(counted(CALLS, where=FAULTS), counted(CALLS, where=ANSWERED))
     return [
         stat(
             "Availability",
@@ -93,7 +94,7 @@ def _callers_well() -> Panels:
             spark=False,
             runbook="gateway-latency-p99-budget-burn",
         ),
-        stat("Calls", "reqps", "Calls answered a second. Nothing at all means that callers cannot reach us.", rate(CALLS, where=OURS)),
+        stat("Calls", "reqps", "Calls answered a second. Nothing at all means that callers cannot reach us.", rate(CALLS, where=ANSWERED)),
         stat(
             "Refused sign-ins",
             "none",
@@ -127,7 +128,7 @@ def _objectives() -> Panels:
             "Share of faults",
             "percentunit",
             "Answers 5xx. Above 0.1 % the error budget shrinks.",
-            [Query(ratio(rate(CALLS, where=FAULTS), rate(CALLS, where=OURS)), "faults")],
+            [Query(ratio(rate(CALLS, where=FAULTS), rate(CALLS, where=ANSWERED)), "faults")],
             steps=above(0.001, 0.0144),
             runbook="gateway-error-rate",
         ),
@@ -153,20 +154,20 @@ def _calls() -> Panels:
             "Calls by status",
             "reqps",
             "202 means that the outcome was not waited for; 401, 403 and 429 are refusals; 503 means that a server is away.",
-            [Query(rate(CALLS, "status", OURS), "{{status}}")],
+            [Query(rate(CALLS, "status", ANSWERED), "{{status}}")],
             stacked=True,
         ),
         series(
             "Calls by route",
             "reqps",
             "By method and template of the route. What fills this picture is what load is made of.",
-            [Query(f"topk(10, {rate(CALLS, 'method, endpoint', OURS)})", "{{method}} {{endpoint}}")],
+            [Query(f"topk(10, {rate(CALLS, 'method, endpoint', ANSWERED)})", "{{method}} {{endpoint}}")],
         ),
         series(
             "p95 by route",
             "s",
             "The slowest routes. Those that wait for an outcome on request are slow by wish; a list that is slow lacks an index.",
-            [Query(f"topk(10, {quantile(0.95, TIME, 'method, endpoint', API)})", "{{method}} {{endpoint}}")],
+            [Query(f"topk(10, {quantile(0.95, TIME, 'method, endpoint', NO_STREAMS)})", "{{method}} {{endpoint}}")],
         ),
         series(
             "In work",

@@ -34,7 +34,7 @@ def _dependencies_well() -> Panels:
         stat(
             "Worst health",
             "none",
-            "The worst answer of any component of any worker. Unhealthy: that worker reports not ready.",
+            "The worst component of any worker. Unhealthy: that worker reports not ready. The cache counts at most as degraded.",
             "max(agentmesh_component_health)",
             ((None, "green"), (1, "yellow"), (2, "red")),
             names=HEALTH,
@@ -81,9 +81,9 @@ def _processes_well() -> Panels:
         stat(
             "Certificate ends in",
             "s",
-            "Until the first certificate expires. Below two weeks: renew it and restart the gateway.",
+            "Until the first certificate expires. Below three weeks: renew it and restart the gateway. Below 0 nobody connects.",
             or_zero("min(agentmesh_tls_certificate_expiry_timestamp_seconds > 0) - time()"),
-            ((None, "text"), (1, "red"), (259_200, "yellow"), (1_209_600, "green")),
+            ((None, "red"), (604_800, "yellow"), (1_814_400, "green")),
             names={0.0: ("no certificate", "text")},
             spark=False,
             runbook="certificate-expires",
@@ -100,9 +100,9 @@ def _processes_well() -> Panels:
         stat(
             "Largest process",
             "bytes",
-            "Resident memory of the largest worker. Near its limit in compose.yaml it is killed and started anew.",
+            "Resident memory of the largest worker. At its limit (compose.yaml: 512 MiB, projections 1 GiB) it is killed and started anew.",
             'max(process_resident_memory_bytes{job="agentmesh"})',
-            above(500_000_000, 900_000_000),
+            above(400_000_000, 500_000_000),
         ),
     ]
 

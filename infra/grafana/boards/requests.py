@@ -88,7 +88,7 @@ def _approvals_well() -> Panels:
             "Parked keys of requests",
             "none",
             "Requests that stand still behind a dead letter. Above 0: requeue or discard it.",
-            'sum(agentmesh_parked_keys{context="requests"})',
+            'max(agentmesh_parked_keys{context="requests"})',
             above(1),
             more="agentmesh-event-flow",
             runbook="keys-parked",

@@ -5,17 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import promql_parser
 import pytest
 import yaml
 from jsonschema import Draft7Validator
 
 from infra.grafana.catalogue import BOARDS, FOLDER
 from infra.telemetry import names
+from tests.alert_rules import all_rules, asks_our_job, selectors
 from tests.panel_queries import PanelQuery, annotations, documents, filled_in, panels, queries, statement
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -25,6 +24,7 @@ QUERIES = [query for board, document in DOCUMENTS.items() for query in queries(b
 MARKS = [mark for board, document in DOCUMENTS.items() for mark in annotations(board, document)]
 # What Prometheus itself and the client's own collectors tell.
 FOREIGN = re.compile(r"up|scrape_duration_seconds|process_\w+|python_gc_\w+")
+RECORDED = {rule.name for rule in all_rules() if not rule.is_alert}
 SUFFIX = re.compile(r"_(bucket|count|sum)$")
 # Parts of a query of the Prometheus and Postgres data sources, which are plugins with schemas of their own.
 TARGET_KEYS = {
@@ -169,23 +169,11 @@ def test_links_lead_somewhere() -> None:
     assert [book for book in sorted(set(books)) if not (ROOT / "docs" / "runbooks" / book).exists()] == []
 
 
-def selectors(expression: Any) -> Iterator[str]:
-    """The names of the metrics that an expression reads."""
-    if isinstance(expression, promql_parser.VectorSelector):
-        yield expression.name
-    for part in ("expr", "lhs", "rhs", "param", "vector_selector", "vs"):
-        inner = getattr(expression, part, None)
-        if inner is not None and not isinstance(inner, (str, int, float)):
-            yield from selectors(inner)
-    for argument in getattr(expression, "args", None) or []:
-        yield from selectors(argument)
-
-
 def unknown_metrics(query: PanelQuery) -> list[str]:
     known = {value for value in vars(names).values() if isinstance(value, str)}
-    read = list(selectors(promql_parser.parse(filled_in(query.text))))
+    read = [selector.name for selector in selectors(filled_in(query.text))]
     assert read, f"{query.place} reads no metric"
-    return [name for name in read if not (name in known or SUFFIX.sub("", name) in known or FOREIGN.fullmatch(name) or ":" in name)]
+    return [name for name in read if not (name in known or SUFFIX.sub("", name) in known or FOREIGN.fullmatch(name) or name in RECORDED)]
 
 
 def test_every_expression_parses_and_reads_metrics_that_exist() -> None:
@@ -201,6 +189,20 @@ def test_every_expression_parses_and_reads_metrics_that_exist() -> None:
 def test_a_planted_error_in_an_expression_is_caught(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         unknown_metrics(PanelQuery("fleet", "planted", "stat", "A", "promql", text))
+
+
+def test_names_that_others_use_too_are_asked_of_our_job() -> None:
+    asked = [
+        (query.place, selector)
+        for query in [*QUERIES, *MARKS]
+        if query.language == "promql"
+        for selector in selectors(filled_in(query.text))
+    ]
+    common = [
+        (place, selector) for place, selector in asked if not selector.name.startswith("agentmesh_") and selector.name not in RECORDED
+    ]
+    assert common
+    assert [place for place, selector in common if not asks_our_job(selector)] == []
 
 
 def test_a_planted_metric_that_does_not_exist_is_caught() -> None:

@@ -2,6 +2,7 @@
 
 import re
 import string
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from infra.supervisor.scrape_targets import FILE_NAME, JOB
 from services.cli.fleet import DEFAULT_FLEET
 from tests.alert_rules import ROOT, SEVERITIES, all_rules
-from tests.prometheus_server import needs, tool
+from tests.prometheus_server import AlertmanagerServer, alertmanager, needs, tool
 
 PROMETHEUS = ROOT / "infra" / "prometheus"
 ALERTMANAGER = ROOT / "infra" / "alertmanager" / "alertmanager.yml"
@@ -93,3 +94,72 @@ def test_inhibitions_speak_of_alerts_that_exist() -> None:
         assert all(any(re.fullmatch(part, alert) for alert in ALERTS) for part in parts), pattern
     workers = set(re.findall(r'worker="([a-z-]+)"', str(rules)))
     assert workers <= {member.name for member in DEFAULT_FLEET}
+
+
+CONSEQUENCES = (
+    "ProjectionLagGrowing page worker=projections name=requests",
+    "ConsumerLagGrowing page worker=requests name=agentmesh.requests",
+    "RelayWithoutLeader page context=tasks",
+    "MonitorWithoutLeader page",
+    "LagUnknown page",
+    "RequestsStuck page kind=request",
+    "TasksWaitWithoutAgents page kind=task",
+    "ReplicaDown ticket worker=relay instance=relay-1",
+    "ComponentDegraded ticket component=database",
+    "ErrorLogsBurst ticket worker=requests",
+    "GatewayErrorRate ticket slo=availability",
+    "GatewayReadsSlow ticket slo=latency-p95",
+    "GatewayReadsSlow ticket slo=latency-p99",
+    "KeysParked ticket context=requests",
+)
+BLIND = ("MonitorWithoutLeader", "RelayWithoutLeader", "LagUnknown")
+LAGS = ("ProjectionLagGrowing", "ConsumerLagGrowing")
+
+
+def labels_of(text: str) -> dict[str, str]:
+    """The labels of an alert written as NAME SEVERITY LABEL=VALUE …"""
+    name, severity, *rest = text.split()
+    return {"alertname": name, "severity": severity, **dict(each.split("=", 1) for each in rest)}
+
+
+def held_back(manager: AlertmanagerServer, cause: str) -> list[str]:
+    """The names of the consequences for which a cause speaks; with the label `slo` where they have it.
+
+    Alertmanager takes causes in their order and beside the call: when the last one holds its ticket back, all do.
+    """
+    last = ("CertificateExpires page certificate=last", "CertificateExpires ticket certificate=last")
+    manager.json("POST", "/api/v2/alerts", [{"labels": labels_of(text)} for text in (*CONSEQUENCES, cause, *last)])
+    deadline = time.monotonic() + 10
+    while labels_of(last[1]) not in (held := [alert["labels"] for alert in manager.alerts() if alert["status"]["inhibitedBy"]]):
+        assert time.monotonic() < deadline, held
+        time.sleep(0.02)
+    held.remove(labels_of(last[1]))
+    return sorted(f"{labels['alertname']} {labels['slo']}" if "slo" in labels else labels["alertname"] for labels in held)
+
+
+@needs("alertmanager")
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        ("WorkerDown page worker=relay", ["RelayWithoutLeader", "ReplicaDown", "RequestsStuck"]),
+        ("WorkerDown page worker=projections", ["ProjectionLagGrowing"]),
+        ("ComponentUnhealthy page component=database",
+         [*BLIND, *LAGS, "RequestsStuck", "TasksWaitWithoutAgents", "ComponentDegraded", "ErrorLogsBurst"]),
+        ("ComponentDegraded ticket component=cache", []),
+        ("GatewayLatencyP95BudgetBurn page slo=latency-p95", ["GatewayReadsSlow latency-p95"]),
+    ],
+)  # fmt: skip
+def test_a_cause_speaks_for_its_consequences_and_for_no_others(substituted: Path, tmp_path: Path, cause: str, expected: list[str]) -> None:
+    with alertmanager(tmp_path / "alertmanager", substituted) as manager:
+        assert held_back(manager, cause) == sorted(expected)
+
+
+@needs("alertmanager")
+def test_agents_of_many_tenants_that_are_unhealthy_are_one_ticket(substituted: Path, tmp_path: Path) -> None:
+    alerts = [{"labels": labels_of(f"AgentsUnhealthy ticket tenant_id=tenant-{number}")} for number in range(20)]
+    with alertmanager(tmp_path / "alertmanager", substituted) as manager:
+        manager.json("POST", "/api/v2/alerts", alerts)
+        deadline = time.monotonic() + 10
+        while not (groups := manager.json("GET", "/api/v2/alerts/groups")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert [len(group["alerts"]) for group in groups] == [20]

@@ -123,6 +123,7 @@ def test_the_rule_in_which_faults_are_planted_has_none() -> None:
         ('up{job="agentmesh"}', 'agentmesh_lag_seconds{sort="relay"}', "for the label sort, which it does not have"),
         ('up{job="agentmesh"}', 'http_request_duration_seconds_bucket{le="0.10"}', "for the bound 0.10, which it does not have"),
         ('up{job="agentmesh"} == 0', "sum(up", "is no PromQL"),
+        ('up{job="agentmesh"}', 'up{worker="relay"}', "asks up of every job"),
     ],
 )
 def test_a_planted_fault_of_a_rule_is_caught(old: str, new: str, said: str) -> None:

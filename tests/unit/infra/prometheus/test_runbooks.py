@@ -16,17 +16,12 @@ from services.cli.fleet import DEFAULT_FLEET
 from services.cli.main import app
 from services.cli.supervision import SUPERVISOR
 from services.gateway.settings import GatewaySettings
-from tests.alert_rules import ROOT, RUNBOOKS, all_rules, exposed_series, expression_faults, kebab
+from tests.alert_rules import ROOT, RUNBOOKS, all_rules, code_lines, exposed_series, expression_faults, kebab
 
 SECTIONS = ["Meaning", "Likely causes", "Checks", "Actions", "Over when"]
 PAGES = sorted(RUNBOOKS.glob("*.md"))
 ALERTS = {f"{kebab(rule.name)}.md": rule.name for rule in all_rules() if rule.is_alert}
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """The lines of every code block of a language."""
-    return [line for block in re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines() if line]
 
 
 @functools.cache
@@ -57,6 +52,8 @@ def shell_faults(line: str) -> Iterator[str]:
     if line.startswith("docker compose up"):
         named = [word.partition("=")[0] for word in line.split()[3:] if not word.startswith("-")]
         yield from (f"{line}: there is no service {name}" for name in named if name not in COMPOSE["services"])
+        scaled = [word.partition("=")[0] for word in line.partition(" --scale ")[2].split()]
+        yield from (f"{line}: a second {name} finds its port taken" for name in scaled if "ports" in COMPOSE["services"].get(name, {}))
     names = {member.name for member in DEFAULT_FLEET}
     for log in re.findall(r"\.agentmesh/logs/([a-z*-]+?)(?:-\d+)?\.log", line):
         if log not in {*names, SUPERVISOR, "*"}:
@@ -67,8 +64,8 @@ def page_faults(text: str) -> list[str]:
     """Everything that a runbook names and that is not there."""
     exposed, recorded = exposed_series(), frozenset(rule.name for rule in all_rules() if not rule.is_alert)
     found = [] if re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == SECTIONS else [f"the sections are not {SECTIONS}"]
-    found += [fault for line in blocks(text, "sh") for fault in shell_faults(line)]
-    found += [f"{line}: {fault}" for line in blocks(text, "promql") for fault in expression_faults(line, exposed, recorded)]
+    found += [fault for line in code_lines(text, "sh") for fault in shell_faults(line)]
+    found += [f"{line}: {fault}" for line in code_lines(text, "promql") for fault in expression_faults(line, exposed, recorded)]
     settings = _settings()
     found += [f"{name} is no setting" for name in sorted(set(re.findall(r"AGENTMESH_[A-Z_]+", text)) - settings)]
     found += [f"{link} does not exist" for link in re.findall(r"\b([a-z0-9-]+\.md)\b", text) if link not in ALERTS]
@@ -92,8 +89,8 @@ def test_a_runbook_names_only_what_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert page_faults(text) == []
     assert text.startswith(f"# {ALERTS[page.name]}\n")
-    assert blocks(text, "promql")
-    assert [line for line in blocks(text, "sh") if line.startswith("agentmesh ")] or page.name == "spans-dropped.md"
+    assert code_lines(text, "promql")
+    assert [line for line in code_lines(text, "sh") if line.startswith("agentmesh ")] or page.name == "spans-dropped.md"
 
 
 def test_every_alert_has_its_runbook() -> None:
@@ -115,7 +112,9 @@ def test_the_page_in_which_faults_are_planted_has_none() -> None:
         ("```sh\nagentmesh dlq show first\n```", "'first' is not a valid int"),
         ("```sh\nagentmesh projections rebuild\n```", "Missing argument"),
         ("```sh\ndocker compose up -d --scale request=2\n```", "there is no service request"),
+        ("```sh\ndocker compose up -d --scale gateway=2\n```", "a second gateway finds its port taken"),
         ("```sh\ntail .agentmesh/logs/projection-1.log\n```", "there is no log of projection"),
+        ("```promql\nrate(http_requests_total[5m])\n```", "asks http_requests_total of every job"),
         ("```promql\nagentmesh_lagg_seconds\n```", "which no worker exposes"),
         ("Raise `AGENTMESH_POOL_SIZE_MAX`.", "AGENTMESH_POOL_SIZE_MAX is no setting"),
         ("See worker-gone.md.", "worker-gone.md does not exist"),
