@@ -15,6 +15,7 @@ _SECRET_WORDS = frozenset(
         "passwords",
         "passwd",
         "pwd",
+        "pgpassword",
         "passphrase",
         "passcode",
         "secret",
@@ -106,6 +107,8 @@ _PERSONAL_NAMES = frozenset(
         "account_number",
     ]
 )
+# With whatever stands before: `user_prompt`, `response_body`.
+_PERSONAL_ENDS = frozenset(["prompt", "prompts", "body"])
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -113,14 +116,15 @@ _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 def kind_of_name(name: str) -> str | None:
     """The mark to put in the place of what has this name: SECRET, PERSONAL, or None for what may be shown."""
     words = [part.lower() for part in _PARTS.findall(name[-120:])]
-    if not words or words[-1] in _HARMLESS_ENDS:
+    if not words:
         return None
-    if not _SECRET_WORDS.isdisjoint(words) or (words[-1] in ("key", "keys") and not _SECRET_KEYS.isdisjoint(words)):
+    harmless = words[-1] in _HARMLESS_ENDS
+    if not harmless and (not _SECRET_WORDS.isdisjoint(words) or (words[-1] in ("key", "keys") and not _SECRET_KEYS.isdisjoint(words))):
         return SECRET
-    if not _PERSONAL_WORDS.isdisjoint(words):
+    # `last_name` ends like `topic_name`. The last part of a path (`payload.message`) counts.
+    if words[-1] in _PERSONAL_ENDS or "_".join(words) in _PERSONAL_NAMES or _last_of_path(name) in _PERSONAL_NAMES:
         return PERSONAL
-    # The last part of a path (`payload.message`) counts.
-    return PERSONAL if "_".join(words) in _PERSONAL_NAMES or _last_of_path(name) in _PERSONAL_NAMES else None
+    return None if harmless or _PERSONAL_WORDS.isdisjoint(words) else PERSONAL
 
 
 def _last_of_path(name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -148,7 +147,7 @@ def outgoing_of_type(
 
 
 def command_metadata(type_name: str, command_id: str, aggregate_id: str, tenant_id: str, user: str) -> Metadata:
-    """The envelope of a command of this user, the beginning of a trace of its own."""
+    """The envelope of a command of this user. It begins a trace where it is handled, if one is recorded there."""
     return Metadata(
         message_id=command_id,
         type_name=type_name,
@@ -160,5 +159,4 @@ def command_metadata(type_name: str, command_id: str, aggregate_id: str, tenant_
         auth_id=user,
         correlation_id=command_id,
         causation_id=command_id,
-        traceparent=f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01",
     )

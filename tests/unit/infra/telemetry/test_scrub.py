@@ -136,19 +136,38 @@ def test_errors_of_pydantic_name_field_and_type_without_the_input() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["password", "clientSecret", "X-Api-Key", "AGENTMESH_PAYMENTS_TOKEN", "set-cookie", "db.password", "JWTToken"]
+    "name", ["password", "clientSecret", "X-Api-Key", "AGENTMESH_PAYMENTS_TOKEN", "set-cookie", "db.password", "JWTToken", "PGPASSWORD"]
 )
 def test_names_of_secrets(name: str) -> None:
     assert kind_of_name(name) == SECRET
 
 
-@pytest.mark.parametrize("name", ["message", "contact_info", "customer_email", "payload.message", "contactInfo", "metadata", "phoneNumber"])
+@pytest.mark.parametrize(
+    "name",
+    ["message", "contact_info", "customer_email", "payload.message", "contactInfo", "metadata", "phoneNumber",
+     "last_name", "customer.firstName", "customer_name", "user_prompt", "response_body"],
+)  # fmt: skip
 def test_names_of_what_people_wrote(name: str) -> None:
     assert kind_of_name(name) == PERSONAL
 
 
 @pytest.mark.parametrize(
-    "name", ["key", "tokens", "token_type", "secret_id", "message_id", "metadata_bytes", "tenant_id", "reason", "", "…"]
+    "name",
+    [
+        "key",
+        "tokens",
+        "token_type",
+        "secret_id",
+        "message_id",
+        "metadata_bytes",
+        "tenant_id",
+        "reason",
+        "name",
+        "topic_name",
+        "body_bytes",
+        "",
+        "…",
+    ],
 )
 def test_names_that_tell_nothing(name: str) -> None:
     assert kind_of_name(name) is None
