@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
@@ -18,7 +19,7 @@ from opentelemetry import trace
 from infra.telemetry.context import current
 from infra.telemetry.names import SERVICE_PREFIX
 from infra.telemetry.sampling import CONTEXT, LEFT_OUT, TEMPLATE, WINDOW_SECONDS, Sampler, SampleRate
-from infra.telemetry.scrub import Scrubber, cut_middle
+from infra.telemetry.scrub import Scrubber, cut_middle, text_of
 from infra.telemetry.traceparent import parse_traceparent
 
 # Libraries that bring their own handlers and formats; theirs are taken away so that their lines go the same way as ours.
@@ -36,6 +37,7 @@ LINE_CHARACTERS = 65_536
 SHORTENED_CHARACTERS = 2_048
 
 CountLine = Callable[[str], None]
+_put_in = structlog.stdlib.PositionalArgumentsFormatter()
 
 
 def service_name(worker: str) -> str:
@@ -78,7 +80,7 @@ def configure_logging(
         processors=[
             structlog.stdlib.filter_by_level,
             _keep_template,
-            structlog.stdlib.PositionalArgumentsFormatter(),
+            _put_values_in,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
@@ -107,6 +109,7 @@ class LinesHandler(logging.StreamHandler[TextIO]):
         """Count the record, and write what is to be written now that it came. Called with the handler's lock held."""
         if self.count is not None:
             self.count(record.levelname.lower())
+        _fit(record)
         for each in self._sampler.take(record):
             self._write(each)
         if self._sampler.waiting and self._timer is None:
@@ -121,12 +124,41 @@ class LinesHandler(logging.StreamHandler[TextIO]):
             for each in self._sampler.told():
                 self._write(each)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say that a line could not be written, and why. What logging would show has the record's values in it, as they came."""
+        with suppress(OSError, ValueError):
+            print(f"a line of {record.name} was lost: {type(sys.exc_info()[1]).__name__}", file=sys.stderr)
+
     def _write(self, record: logging.LogRecord) -> None:
         context = getattr(record, CONTEXT, None)
         if context is None:
             super().emit(record)
         else:
             context.run(super().emit, record)
+
+
+def _fit(record: logging.LogRecord) -> None:
+    """A call whose values do not fit its text is a mistake in the call: the text is told, and the work that made the call goes on."""
+    if not isinstance(record.msg, dict):
+        try:
+            record.getMessage()
+        except Exception as error:
+            record.msg, record.args = _without_values(record.msg, error), None
+
+
+def _put_values_in(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The same for calls of structlog's loggers, which put the values in."""
+    try:
+        _put_in(logger, method, event)
+        event["event"] = str(event.get("event", ""))
+    except Exception as error:
+        event["event"] = _without_values(event.get("event", ""), error)
+        event.pop("positional_args", None)
+    return event
+
+
+def _without_values(text: object, error: Exception) -> str:
+    return f"{text_of(text)} [its values do not fit: {type(error).__name__}]"
 
 
 def _keep_template(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -251,7 +283,7 @@ def _exception(exc_info: object, scrub: Scrubber) -> dict[str, str] | None:
     if error is None:
         return None
     lines = "".join(traceback.format_exception(error))
-    message = scrub.text(_text(error), MESSAGE_CHARACTERS)
+    message = scrub.text(text_of(error), MESSAGE_CHARACTERS)
     return {"type": type(error).__qualname__, "message": message, "traceback": scrub.traceback(lines)}
 
 
@@ -265,7 +297,7 @@ def _error_of(exc_info: object) -> BaseException | None:
 
 def _json(line: dict[str, object]) -> str:
     try:
-        return orjson.dumps(line, default=_text, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(line, default=text_of, option=orjson.OPT_NON_STR_KEYS).decode()
     except (TypeError, ValueError):
         # A lone surrogate, a circular value, a key of an odd type: the line must come out all the same.
         return orjson.dumps({key: _safe(value) for key, value in line.items()}).decode()
@@ -280,12 +312,4 @@ def _safe(value: object) -> object:
 
 
 def _clean(value: object) -> str:
-    return _text(value).encode("utf-8", "backslashreplace").decode()
-
-
-def _text(value: object) -> str:
-    render: Callable[[object], str] = str if isinstance(value, (str, BaseException)) else repr
-    try:
-        return render(value)
-    except Exception:  # a broken __repr__ must not cost the line
-        return f"<{type(value).__name__}>"
+    return text_of(value).encode("utf-8", "backslashreplace").decode()

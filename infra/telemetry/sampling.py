@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from infra.telemetry.scrub import text_of
+
 WINDOW_SECONDS: Final = 1.0
 # More different lines than this in one second are not alike; they are written without being counted.
 MOST_KEYS: Final = 2_000
@@ -106,13 +108,13 @@ def _key_of(record: logging.LogRecord) -> tuple[object, ...]:
     if record.levelno < logging.WARNING:
         return record.name, record.levelno, template_of(record)
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-    return record.name, record.levelno, text_of_record(record), type(error), str(error)
+    return record.name, record.levelno, text_of_record(record), type(error), text_of(error)
 
 
 def template_of(record: logging.LogRecord) -> str:
     """The text before its values are put in; of a structlog record what its logger was given."""
     if isinstance(record.msg, dict):
-        return str(record.msg.get(TEMPLATE, record.msg.get("event", "")))
+        return text_of(record.msg.get(TEMPLATE, record.msg.get("event", "")))
     return str(record.msg)
 
 

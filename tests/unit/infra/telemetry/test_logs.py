@@ -15,6 +15,7 @@ import structlog
 
 from infra.telemetry.context import bind_message
 from infra.telemetry.logs import adopt_foreign_loggers, configure_logging, flush_logs, service_name
+from infra.telemetry.sampling import SampleRate
 from infra.telemetry.tracing import Tracing
 
 FIELDS = [
@@ -138,6 +139,52 @@ def test_no_value_can_cost_a_line(stream: io.StringIO, value: Any) -> None:
     logging.getLogger("t").info("kept", extra={"value": value})
     assert [line["message"] for line in lines(stream)] == ["kept", "kept"]
     assert all(list(line)[:12] == FIELDS and "value" in line["extra"] for line in lines(stream))
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("sample", [None, SampleRate(50, 100)])
+@pytest.mark.parametrize("make", [logging.getLogger, structlog.stdlib.get_logger])
+@pytest.mark.parametrize("level", ["info", "warning"])
+@pytest.mark.parametrize(
+    ("message", "values", "said"),
+    [
+        ("%d items", ("hunter2",), "%d items"),
+        ("two %s %s", ("hunter2",), "two %s %s"),
+        ("got %s", (Unprintable(),), "got %s"),
+        (Unprintable(), (), "<Unprintable>"),
+    ],
+)
+def test_values_that_do_not_fit_cost_neither_the_work_nor_the_line(
+    stream: io.StringIO, capsys: Any, message: Any, values: tuple[Any, ...], said: str, make: Any, level: str, sample: SampleRate | None
+) -> None:
+    configure_logging("requests", "DEBUG", stream, sample=sample)
+    getattr(make("t"), level)(message, *values)
+    line = only(stream)
+    assert line["message"].startswith(f"{said} [")
+    assert line["level"] == level
+    assert "hunter2" not in stream.getvalue() + "".join(capsys.readouterr())
+
+
+def test_an_exception_without_words_costs_neither_the_work_nor_the_line(stream: io.StringIO) -> None:
+    configure_logging("requests", "DEBUG", stream, sample=SampleRate(50, 100))
+    logging.getLogger("t").error("failed", exc_info=Speechless())
+    assert only(stream)["exception"]["type"] == "Speechless"
+
+
+def test_a_line_that_cannot_be_written_is_lost_without_its_values(stream: io.StringIO, capsys: Any) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    configure_logging("requests", "DEBUG", Full())
+    logging.getLogger("t").info("password=%s", "hunter2")
+    said = "".join(capsys.readouterr())
+    assert "a line of t was lost: OSError" in said
+    assert "hunter2" not in said
 
 
 def test_a_message_that_is_not_utf8_comes_out_escaped(stream: io.StringIO) -> None:
