@@ -35,12 +35,12 @@ class Waiting:
     oldest_seconds: float
 
 
-async def waiting_rows(port: QueryPort, table: str, time: str, condition: str, at_most: int) -> Waiting:
-    """What meets a condition for which the table has a partial index by time, of all tenants; counted up to `at_most`, by the database's
-    clock. Names and condition are SQL of the caller's code."""
+async def waiting_rows(port: QueryPort, table: str, time: str, condition: str, at_most: int, *, since: str = "") -> Waiting:
+    """What meets a condition for which the table has a partial index by `time`, of all tenants; counted up to `at_most`, by the database's
+    clock. It waits from that time on, unless `since` names another column. Names and condition are SQL of the caller's code."""
     rows = await port.fetch(
         f"SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(w.since)), 0)::double precision FROM "  # nosec B608 - fixed names
-        f"(SELECT {time} AS since FROM {table} WHERE {condition} ORDER BY {time} LIMIT %(at_most)s::bigint) w".encode(),
+        f"(SELECT {since or time} AS since FROM {table} WHERE {condition} ORDER BY {time} LIMIT %(at_most)s::bigint) w".encode(),
         {"at_most": at_most},
     )
     count, seconds = rows[0]

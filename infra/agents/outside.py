@@ -42,7 +42,7 @@ def connected(settings: MeshSettings, telemetry: Telemetry, owner: str) -> Outsi
     import httpx2
 
     client = httpx2.AsyncClient()
-    partial_outputs = _partial_outputs(settings)
+    partial_outputs = _partial_outputs(settings, telemetry, owner)
 
     async def close() -> None:
         await client.aclose()
@@ -52,14 +52,16 @@ def connected(settings: MeshSettings, telemetry: Telemetry, owner: str) -> Outsi
     return Outside(_model(settings, telemetry, client, owner), _payments(settings, telemetry, client, owner), partial_outputs, close)
 
 
-def _partial_outputs(settings: MeshSettings) -> PartialOutputs | None:
+def _partial_outputs(settings: MeshSettings, telemetry: Telemetry, owner: str) -> PartialOutputs | None:
     if settings.model_url is None or not settings.model_partial_output:
         return None
     from infra.partial_outputs.redis import RedisPartialOutputs
     from infra.redis.pool import RedisPool
     from infra.redis.settings import RedisPoolSettings
 
-    return RedisPartialOutputs(RedisPool(settings.redis_dsn, RedisPoolSettings()), settings.topic_prefix)
+    pool = RedisPool(settings.redis_dsn, RedisPoolSettings())
+    telemetry.metrics.show_pool(f"agents.{owner}.redis", pool.connections)
+    return RedisPartialOutputs(pool, settings.topic_prefix)
 
 
 def _model(settings: MeshSettings, telemetry: Telemetry, client: httpx2.AsyncClient, owner: str) -> LanguageModel | None:

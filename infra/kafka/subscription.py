@@ -216,13 +216,14 @@ class BatchSubscription:
             logger.warning("offsets of %s not committed, the records will be delivered again: %s", self.group, error)
             return False
 
-    def lag(self) -> dict[TopicPartition, int]:
-        """Records not yet fetched, by assigned partition, where the high-water mark is known."""
+    def lag(self, done: Mapping[TopicPartition, int] | None = None) -> dict[TopicPartition, int]:
+        """Records not yet fetched, by assigned partition, where the high-water mark is known; those from `done` on where that is given,
+        and none of a partition that is not in it."""
         result = {}
         for partition, position in self.positions().items():
-            highwater = self.consumer.highwater(partition)
-            if highwater is not None:
-                result[partition] = max(0, highwater - position)
+            highwater, place = self.consumer.highwater(partition), position if done is None else done.get(partition)
+            if highwater is not None and place is not None:
+                result[partition] = max(0, highwater - place)
         return result
 
     def positions(self) -> dict[TopicPartition, int]:

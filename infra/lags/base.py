@@ -25,12 +25,12 @@ class Place(NamedTuple):
 class Topics(Protocol):
     """What the broker tells. Every method raises TransientError while it is away."""
 
-    async def names(self) -> Collection[str]:
-        """The topics that there are."""
+    async def topics(self) -> Mapping[str, int]:
+        """The topics that there are, each with its number of partitions."""
         ...
 
-    async def committed(self, groups: Collection[str]) -> Mapping[str, Mapping[Partition, int]]:
-        """The next offset to read of each partition that a group has committed; a group that never committed has none."""
+    async def committed(self, groups: Mapping[str, Collection[Partition]]) -> Mapping[str, Mapping[Partition, int]]:
+        """The next offset to read that each group has committed of these partitions; of one that it never committed there is none."""
         ...
 
     async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
@@ -77,5 +77,6 @@ class Logs(Protocol):
         ...
 
     async def parked(self, at_most: int) -> Sequence[Parked]:
-        """What is parked, counted up to `at_most` of each name; contexts with nothing parked are there too."""
+        """What is parked, counted up to `at_most` of each context and up to as many of all followers; contexts with nothing parked are
+        there too. Beyond that the oldest is one of those that were counted."""
         ...

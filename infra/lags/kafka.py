@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NotCoordinatorForGroupError
 
 from infra.errors import TransientError
 from infra.kafka.lenient_records import read_any_header_name
@@ -38,30 +38,36 @@ class KafkaTopics:
         self._consumer: AIOKafkaConsumer | None = None
         self._coordinators: dict[str, int] = {}
 
-    async def names(self) -> Collection[str]:
+    async def topics(self) -> Mapping[str, int]:
         """See the port."""
-        return set(await self._asked(lambda: self._names()))
+        return await self._asked(self._topics)
 
-    async def _names(self) -> list[str]:
-        found: list[str] = await (await self._administration()).list_topics()
-        return found
+    async def _topics(self) -> dict[str, int]:
+        described = await (await self._administration()).describe_topics()
+        return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
-    async def committed(self, groups: Collection[str]) -> Mapping[str, Mapping[Partition, int]]:
+    async def committed(self, groups: Mapping[str, Collection[Partition]]) -> Mapping[str, Mapping[Partition, int]]:
         """See the port; one question a group, all under way at once."""
 
         async def ask() -> dict[str, dict[Partition, int]]:
             await self._administration()
             async with asyncio.TaskGroup() as asking:
-                answers = {group: asking.create_task(self._committed(group)) for group in groups}
+                answers = {group: asking.create_task(self._committed(group, wanted)) for group, wanted in groups.items()}
             return {group: answer.result() for group, answer in answers.items()}
 
         return await self._asked(ask)
 
-    async def _committed(self, group: str) -> dict[Partition, int]:
+    async def _committed(self, group: str, wanted: Collection[Partition]) -> dict[Partition, int]:
+        if not wanted:
+            return {}
         admin = await self._administration()
         if group not in self._coordinators:
             self._coordinators[group] = await admin.find_coordinator(group)
-        found = await admin.list_consumer_group_offsets(group, self._coordinators[group])
+        found = await admin.list_consumer_group_offsets(group, self._coordinators[group], [TopicPartition(*each) for each in wanted])
+        if len(found) < len(wanted):
+            # The answer of a broker that is not the coordinator any more, or that still loads: its error is of the whole, which aiokafka
+            # does not look at. A group that never committed is told otherwise, with -1 for each partition.
+            raise NotCoordinatorForGroupError(f"no offsets of {group} were told")
         return {Partition(place.topic, place.partition): meta.offset for place, meta in found.items() if meta.offset >= 0}
 
     async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from opentelemetry.trace import TracerProvider
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -18,6 +19,35 @@ from infra.settings import mask_url
 from infra.telemetry.libraries import ask_for_stable_names
 
 logger = logging.getLogger(__name__)
+
+
+class _WatchedPool(BlockingConnectionPool):
+    """Knows how many callers wait for a connection; opening one that they have got is no waiting."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._asking = 0
+        self._opening = 0
+
+    async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+        """As the driver's."""
+        self._asking += 1
+        try:
+            return await super().get_connection()  # type: ignore[no-untyped-call]
+        finally:
+            self._asking -= 1
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """As the driver's."""
+        self._opening += 1
+        try:
+            await super().ensure_connection(connection)
+        finally:
+            self._opening -= 1
+
+    def connections(self) -> dict[str, int]:
+        (idle, _), (used, _) = self.get_connection_count()
+        return {"used": used, "idle": idle, "waiting": self._asking - self._opening}
 
 
 class RedisPool:
@@ -32,12 +62,13 @@ class RedisPool:
         self._spans = spans
         self._settings = settings
         self._client: Redis | None = None
+        self._pool: _WatchedPool | None = None
 
     async def start(self) -> bool:
         """Open the pool and ping; answers whether Redis is there. Its absence degrades a worker and stops none (RES-22)."""
         limits = self._settings
         options: dict[str, Any] = {} if self._url.startswith("unix://") else {"socket_keepalive": True}
-        pool = BlockingConnectionPool.from_url(
+        self._pool = _WatchedPool.from_url(
             self._url,
             max_connections=limits.max_connections,
             timeout=limits.acquire_seconds,
@@ -47,7 +78,7 @@ class RedisPool:
             retry=Retry(NoBackoff(), 0),
             **options,
         )
-        self._client = self._traced(Redis.from_pool(pool))
+        self._client = self._traced(Redis.from_pool(self._pool))
         logger.info(
             "redis pool opened at %s: %d connections, acquire %gs, connect %gs, health check every %ds, keep-alive %s",
             mask_url(self._url),
@@ -84,8 +115,13 @@ class RedisPool:
             raise ConfigurationError("The Redis pool is used before it was opened or after it was closed: call start() first.")
         return self._client
 
+    def connections(self) -> dict[str, int]:
+        """Connections by state (`used`, `idle`) and callers `waiting` for one, for the metrics; none before `start` and after `close`."""
+        return {"used": 0, "idle": 0, "waiting": 0} if self._pool is None else self._pool.connections()
+
     async def close(self) -> None:
         """Close every connection; safe to call twice."""
+        self._pool = None
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()

@@ -63,6 +63,7 @@ class ConnectedWorker(ABC):
         self._broken: asyncio.Future[None] | None = None
         self._checks: list[HealthCheck] = []
         self._told: set[tuple[str, str, str]] = set()
+        self._at_end: dict[TopicPartition, float] = {}
 
     @abstractmethod
     def required_topics(self) -> Collection[str]:
@@ -79,7 +80,7 @@ class ConnectedWorker(ABC):
     async def start(self) -> None:
         """Open the pool and begin."""
         await self.database.open()
-        self.tell_pool(self.name, self.database)
+        self.telemetry.metrics.show_pool(self.name, self.database.connections)
         self._checks = [PostgresHealthCheck(self.database.pool), KafkaHealthCheck(self.settings)]
         self._checks += [EventStoreHealthCheck(store) for store in self.stores.values()]
         self._checks.append(WorkingCheck(self.name, lambda: self.working))
@@ -149,29 +150,26 @@ class ConnectedWorker(ABC):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), timeout=seconds)
 
-    def report(self, group: str, lag: Mapping[TopicPartition, int], last_times: Mapping[TopicPartition, int]) -> None:
-        """Tell the metrics how far a group lags, in records and in seconds since the last handled record's timestamp. What another member
-        of the group has now, it tells."""
-        metrics = self.telemetry.metrics
-        told = set()
+    def report(self, group: str, lag: Mapping[TopicPartition, int], last_times: Mapping[TopicPartition, int]) -> float:
+        """Tell the metrics how far a group lags, in records and in seconds at most: what waits came after the last handled record's
+        timestamp, and after the last report without any. What another member of the group has now, it tells. Answers the most seconds."""
+        metrics, now = self.telemetry.metrics, time.time()
+        told, most = set(), 0.0
         for partition, count in lag.items():
             labels = (group, partition.topic, str(partition.partition))
-            last = last_times.get(partition)
-            seconds = max(0.0, time.time() - last / 1000) if count and last else 0.0
+            if not count:
+                self._at_end[partition] = now
+            since = max(last_times.get(partition, 0) / 1000, self._at_end.get(partition, 0.0))
+            seconds = max(0.0, now - since) if count and since else 0.0
             metrics.consumer_lag_messages.labels(*labels).set(count)
             metrics.consumer_lag_seconds.labels(*labels).set(seconds)
+            most = max(most, seconds)
             told.add(labels)
         self._forget_lag(self._told - told)
         self._told = told
+        return most
 
     def _forget_lag(self, gone: Collection[tuple[str, str, str]]) -> None:
         for labels in gone:
             self.telemetry.metrics.consumer_lag_messages.remove(*labels)
             self.telemetry.metrics.consumer_lag_seconds.remove(*labels)
-
-    def tell_pool(self, name: str, database: Database) -> None:
-        """Show how a pool is used whenever the metrics are read; that asks no server."""
-        metrics = self.telemetry.metrics
-        metrics.pool_waiting.labels(pool=name).set_function(lambda: database.connections()["waiting"])
-        metrics.pool_connections.labels(pool=name, state="used").set_function(lambda: database.connections()["used"])
-        metrics.pool_connections.labels(pool=name, state="idle").set_function(lambda: database.connections()["idle"])

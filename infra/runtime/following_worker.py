@@ -13,7 +13,7 @@ import contextlib
 import logging
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -110,7 +110,6 @@ class FollowingWorker(ConnectedWorker):
         self._writing = asyncio.Lock()
         self._lost = asyncio.Event()
         self._seek_task: asyncio.Task[None] | None = None
-        self._last_event_time = 0.0
         self._begin_at_0()
 
     def _begin_at_0(self) -> None:
@@ -118,6 +117,7 @@ class FollowingWorker(ConnectedWorker):
         metrics, name = self.telemetry.metrics, self._model.name
         metrics.projected_events_total.labels(projection=name)
         metrics.dead_letters_total.labels(topic=f"projection:{name}")
+        self._requeued = metrics.dlq_requeued_total.labels(topic=f"projection:{name}")
         metrics.rebalances_total.labels(group=self._group)
         metrics.retries_total.labels(name="project")
         self._batches = metrics.batch_records.labels(group=self._group)
@@ -362,20 +362,19 @@ class FollowingWorker(ConnectedWorker):
         metrics, name = self.telemetry.metrics, self._model.name
         metrics.projected_events_total.labels(projection=name).inc(len(events))
         if events:
-            self._last_event_time = datetime.fromisoformat(events[-1].metadata.time).timestamp()
-            metrics.projection_last_event_timestamp_seconds.labels(projection=name).set(self._last_event_time)
+            recorded = datetime.fromisoformat(events[-1].metadata.time).timestamp()
+            metrics.projection_last_event_timestamp_seconds.labels(projection=name).set(recorded)
         if applied.parked:
             metrics.dead_letters_total.labels(topic=f"projection:{name}").inc(len(applied.parked))
 
     async def _watch(self, retry: TransientRetry) -> None:
         metrics, name = self.telemetry.metrics, self._model.name
         while not self.stopping.is_set():
-            lag = self._subscription.lag()
-            self.report(self._group, lag, self._subscription.last_times)
-            behind = sum(lag.values())
-            metrics.projection_lag_events.labels(projection=name).set(behind)
-            seconds = max(0.0, datetime.now(UTC).timestamp() - self._last_event_time) if behind and self._last_event_time else 0.0
-            metrics.projection_lag_seconds.labels(projection=name).set(seconds)
+            lag = self._subscription.lag({partition: checkpoint.next_offset for partition, checkpoint in self._checkpoints.items()})
+            seconds = self.report(self._group, lag, self._subscription.last_times)
+            if self._seek_task is None or self._seek_task.done():  # until all is taken up nobody knows how far behind this is
+                metrics.projection_lag_events.labels(projection=name).set(sum(lag.values()))
+                metrics.projection_lag_seconds.labels(projection=name).set(seconds)
             if self._checkpoints and self._parked_aggregates:
                 async with self._writing:
                     await retry("parked", self._apply_requeued)
@@ -396,7 +395,9 @@ class FollowingWorker(ConnectedWorker):
             await self._take_up_again(f"Kafka has deleted what followed in {', '.join(map(str, lost))}")
 
     async def _apply_requeued(self) -> None:
-        if await self._parked.apply_requeued(set(self._checkpoints), self.settings.partitions, self.settings.topic_prefix):
+        applied = await self._parked.apply_requeued(set(self._checkpoints), self.settings.partitions, self.settings.topic_prefix)
+        if applied:
+            self._requeued.inc(applied)
             self.saved_unseen()
         # Read again in any case: what held an aggregate back may have been applied by another worker, or discarded.
         self._parked_aggregates = await self._writer.parked_aggregates()

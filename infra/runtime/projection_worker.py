@@ -78,6 +78,7 @@ class _Cache:
     def __init__(self, read_model: str, settings: MeshSettings, metrics: Metrics) -> None:
         own = load_cache_settings()
         self._pool = RedisPool(settings.redis_dsn, RedisPoolSettings())
+        metrics.show_pool(f"projections.{read_model}.redis", self._pool.connections)
         self._guarded = GuardedCache(RedisCache(lambda: self._pool.client, settings.topic_prefix + own.namespace), metrics, own)
         self.invalidator = CacheInvalidator(read_model, CacheAside(self._guarded, metrics, own), own.gather_seconds)
         self._opening: asyncio.Task[bool] | None = None

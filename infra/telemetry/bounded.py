@@ -31,6 +31,14 @@ class BoundedChildren:
         self._limit = limit
         self._seen: dict[str, set[str]] = {name: set() for name in label_names if name not in ENUMERATED_LABELS}
         self.cache: dict[tuple[object, ...], Any] = {}
+        # The keys of children that were asked for in another form than text: the number 0 beside "0".
+        self._other_forms: dict[tuple[str, ...], set[tuple[object, ...]]] = {}
+
+    def keep(self, values: tuple[object, ...], texts: tuple[str, ...], child: Any) -> None:
+        """This child is the one for these values from now on."""
+        self.cache[values] = child
+        if values != texts:
+            self._other_forms.setdefault(texts, set()).add(values)
 
     def bounded(self, values: tuple[object, ...]) -> tuple[tuple[str, ...], bool]:
         """The values to use, and whether they are the given ones."""
@@ -50,12 +58,13 @@ class BoundedChildren:
     def forget_one(self, values: tuple[object, ...]) -> None:
         """One child is gone."""
         texts = tuple(str(value) for value in values)
-        for key in [key for key in self.cache if tuple(map(str, key)) == texts]:
-            del self.cache[key]
+        for key in (texts, *self._other_forms.pop(texts, ())):
+            self.cache.pop(key, None)
 
     def forget(self) -> None:
         """The children are gone. Which values have a place of their own stays, so that a series comes back under its own name."""
         self.cache.clear()
+        self._other_forms.clear()
 
 
 class Bounded:
@@ -84,7 +93,7 @@ class Bounded:
         texts, as_given = children.bounded(key)
         child = super().labels(*texts)  # type: ignore[misc]
         if as_given:
-            children.cache[key] = child
+            children.keep(key, texts, child)
         return child
 
     def remove(self, *values: object) -> None:

@@ -6,6 +6,7 @@ child: `relayed = metrics.events_relayed_total.labels(context)`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, GCCollector, Info, PlatformCollector, ProcessCollector, disable_created_metrics
@@ -57,6 +58,12 @@ class Metrics:
         self._define_process_metrics()
         self._define_monitor_metrics()
 
+    def show_pool(self, pool: str, connections: Callable[[], Mapping[str, int]]) -> None:
+        """Show how a pool is used (`used`, `idle`, `waiting`) whenever the metrics are read; `connections` asks no server."""
+        self.pool_waiting.labels(pool=pool).set_function(lambda: connections()["waiting"])
+        self.pool_connections.labels(pool=pool, state="used").set_function(lambda: connections()["used"])
+        self.pool_connections.labels(pool=pool, state="idle").set_function(lambda: connections()["idle"])
+
     def _define_command_metrics(self) -> None:
         self.commands_handled_total = self._counter(
             names.COMMANDS_HANDLED_TOTAL, "Commands settled: events, unchanged, rejected or parked.", "topic", "outcome"
@@ -69,7 +76,11 @@ class Metrics:
             "payload",
         )
         self.dead_letters_total = self._counter(names.DEAD_LETTERS_TOTAL, "Records parked, by the topic that they came from.", "topic")
-        self.dlq_requeued_total = self._counter(names.DLQ_REQUEUED_TOTAL, "Dead letters taken up again by a redrive.", "topic")
+        self.dlq_requeued_total = self._counter(
+            names.DLQ_REQUEUED_TOTAL,
+            "Dead letters taken up again by a redrive, by topic; `projection:<name>`: parked events that a follower has applied after all.",
+            "topic",
+        )
         self.batch_records = self._histogram(names.BATCH_RECORDS, "Records handled in one batch.", "group", buckets=BATCH_BUCKETS)
         self.handle_duration_seconds = self._histogram(
             names.HANDLE_DURATION_SECONDS, "Time to handle one batch, from records to durable outcome.", "group"
@@ -90,8 +101,12 @@ class Metrics:
         self.relay_page_seconds = self._histogram(names.RELAY_PAGE_SECONDS, "Time to publish one page of the log.", "context")
         self.outbox_pending = self._gauge(names.OUTBOX_PENDING, "Log positions not yet relayed.", "context")
         self.projected_events_total = self._counter(names.PROJECTED_EVENTS_TOTAL, "Events folded into a read model.", "projection")
-        self.projection_lag_events = self._gauge(names.PROJECTION_LAG_EVENTS, "Events that a read model is behind.", "projection")
-        self.projection_lag_seconds = self._gauge(names.PROJECTION_LAG_SECONDS, "Seconds that a read model is behind.", "projection")
+        self.projection_lag_events = self._gauge(
+            names.PROJECTION_LAG_EVENTS, "Events on this worker's partitions that a follower has not saved; replicas add up.", "projection"
+        )
+        self.projection_lag_seconds = self._gauge(
+            names.PROJECTION_LAG_SECONDS, "Seconds that a follower is behind, at most; 0 when it is at the end.", "projection"
+        )
         self.projection_last_event_timestamp_seconds = self._gauge(
             names.PROJECTION_LAST_EVENT_TIMESTAMP_SECONDS, "When the newest event of a read model was recorded.", "projection"
         )
@@ -100,7 +115,8 @@ class Metrics:
         )
         self.consumer_lag_seconds = self._gauge(
             names.CONSUMER_LAG_SECONDS,
-            "Seconds since the last handled record of a partition was written, while more wait; `lag_seconds` tells the age of the oldest.",
+            "How old the oldest unread record of an assigned partition may be at most: it came after the last one that was handled, and "
+            "after the last moment without any; 0 when there is none. `agentmesh_lag_seconds` tells the age itself.",
             "group",
             "topic",
             "partition",
@@ -155,7 +171,9 @@ class Metrics:
             names.PERMISSIONS_REFUSED_TOTAL, "Calls refused because the caller lacks a permission, by that permission.", "permission"
         )
         self.rate_limited_total = self._counter(
-            names.RATE_LIMITED_TOTAL, "Calls refused because a rate limit was used up, by class of route.", "route_class"
+            names.RATE_LIMITED_TOTAL,
+            "Calls refused with 429, by class of route: read, write, auth (a limit of calls), stream (a limit of streams that are open).",
+            "route_class",
         )
 
     def _define_workflow_metrics(self) -> None:
@@ -222,15 +240,30 @@ class Metrics:
             "kind",
         )
         self.oldest_waiting_seconds = self._gauge(
-            names.OLDEST_WAITING_SECONDS, "Age of the oldest of what is open, by kind; 0 when nothing is.", "kind"
+            names.OLDEST_WAITING_SECONDS,
+            "How long the oldest of what is open has waited, by kind: request since its last event, task and approval since they were "
+            "asked for; 0 when nothing is.",
+            "kind",
         )
         self.approvals_pending = self._gauge(
             names.APPROVALS_PENDING, "Approvals that wait for a person's decision; told by the leading monitor."
         )
-        self.parked_keys = self._gauge(names.PARKED_KEYS, "Aggregates that stand still behind a parked record, by context.", "context")
-        self.parked_records = self._gauge(names.PARKED_RECORDS, "Records that are parked, by context.", "context")
+        self.parked_keys = self._gauge(
+            names.PARKED_KEYS,
+            "Aggregates that stand still behind a parked record, by context; `projection:<name>` for what a follower could not apply.",
+            "context",
+        )
+        self.parked_records = self._gauge(names.PARKED_RECORDS, "Records that are parked, by context as above.", "context")
         self.oldest_parked_seconds = self._gauge(
             names.OLDEST_PARKED_SECONDS, "How long the oldest parked record of a context has been parked; 0 when there is none.", "context"
+        )
+        self.rebuild_orders = self._gauge(
+            names.REBUILD_ORDERS, "Read models whose last order of a rebuild is waiting, running or failed, by that state.", "state"
+        )
+        self.oldest_rebuild_order_seconds = self._gauge(
+            names.OLDEST_REBUILD_ORDER_SECONDS,
+            "How long ago the oldest of these orders was placed (waiting), begun (running) or ended (failed); 0 when there is none.",
+            "state",
         )
 
     def _define_fleet_metrics(self) -> None:
@@ -255,7 +288,12 @@ class Metrics:
         self.bulkhead_refused_total = self._counter(
             names.BULKHEAD_REFUSED_TOTAL, "Calls refused because the waiting room of a bulkhead was full.", "name"
         )
-        self.pool_connections = self._gauge(names.POOL_CONNECTIONS, "Connections of a pool, by state.", "pool", "state")
+        self.pool_connections = self._gauge(
+            names.POOL_CONNECTIONS,
+            "Connections of a pool, to Postgres or (`<worker>.redis`) to Redis, by state: used, idle.",
+            "pool",
+            "state",
+        )
         self.cache_hits_total = self._counter(names.CACHE_HITS_TOTAL, "Reads that the cache answered, by kind of key.", "cache_type")
         self.cache_misses_total = self._counter(
             names.CACHE_MISSES_TOTAL, "Reads that were fetched, the cache being away included, by kind of key.", "cache_type"

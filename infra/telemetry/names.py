@@ -149,6 +149,8 @@ OLDEST_WAITING_SECONDS: Final = "agentmesh_oldest_waiting_seconds"
 PARKED_KEYS: Final = "agentmesh_parked_keys"
 PARKED_RECORDS: Final = "agentmesh_parked_records"
 OLDEST_PARKED_SECONDS: Final = "agentmesh_oldest_parked_seconds"
+REBUILD_ORDERS: Final = "agentmesh_rebuild_orders"
+OLDEST_REBUILD_ORDER_SECONDS: Final = "agentmesh_oldest_rebuild_order_seconds"
 
 # The value under which everything beyond a label's limit is counted.
 OTHER_LABEL: Final = "other"

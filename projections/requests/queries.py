@@ -128,8 +128,9 @@ async def list_requests(port: QueryPort, query: ListRequests) -> list[RequestVie
 
 
 async def open_requests(port: QueryPort, at_most: int) -> Waiting:
-    """Requests of all tenants that have not ended and wait for no person's approval, counted up to `at_most`; for operators."""
-    return await waiting_rows(port, LISTING.table, "created_at", OPEN, at_most)
+    """Requests of all tenants that have not ended and wait for no person's approval, counted up to `at_most`; for operators. One waits
+    since its last event: what was approved after days has moved a moment ago."""
+    return await waiting_rows(port, LISTING.table, "created_at", OPEN, at_most, since="updated_at")
 
 
 async def find_by_customer(port: QueryPort, tenant_id: str, customer_id: str, limit: int = 100) -> list[RequestView]:

@@ -32,6 +32,8 @@ from services.gateway.settings import GatewaySettings
 RETRY_MS = 1_000
 CHUNK_BYTES = 32 * 1024
 CLOSING = "closing"
+STREAM = "stream"
+"""How streams that are too many of one tenant are counted beside calls that are too many of one class of routes."""
 PARTIAL_SECONDS = 0.1
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ class StreamObserver(Protocol):
     def sent(self, events: int) -> None: ...
 
     def closed(self, reason: str) -> None: ...
+
+    def limited(self) -> None: ...
 
 
 class Streams:
@@ -100,6 +104,7 @@ class Streams:
         if self._of_tenants.total() >= self.settings.most_streams:
             raise errors.unavailable(retry, "No more streams can be opened here now: try again later.")
         if self._of_tenants[tenant_id] >= self.settings.most_streams_per_tenant:
+            self.observer.limited()
             raise ApiError("RATE_LIMITED", "The tenant has as many streams open as it may.", headers={"Retry-After": str(retry)})
         self._of_tenants[tenant_id] += 1
 

@@ -89,7 +89,7 @@ from services.gateway.resources.requests import RequestRoutes
 from services.gateway.resources.tasks import TaskRoutes
 from services.gateway.resources.tenants import TenantRoutes
 from services.gateway.settings import GatewaySettings
-from services.gateway.streams import Closed, Streams
+from services.gateway.streams import STREAM, Closed, Streams
 from services.gateway.token_route import TokenRoute
 
 # How long a read waits for a connection while the database is away, before the caller is told.
@@ -168,6 +168,7 @@ class CountedStreams:
         self._metrics = metrics
         for reason in (*Ended, *Closed):
             metrics.event_streams_closed_total.labels(reason)
+        self._limited = metrics.rate_limited_total.labels(STREAM)
 
     def opened(self) -> None:
         """A stream has begun."""
@@ -181,6 +182,10 @@ class CountedStreams:
         """A stream has ended."""
         self._metrics.event_streams.dec()
         self._metrics.event_streams_closed_total.labels(reason).inc()
+
+    def limited(self) -> None:
+        """A tenant has as many streams open as it may."""
+        self._limited.inc()
 
 
 class GatewayWorker(ConnectedWorker):
@@ -203,6 +208,7 @@ class GatewayWorker(ConnectedWorker):
         self._outcomes = StoreOutcomes(self.stores)
         self._versions = {name: WatchedVersions(partial(versions, self.database)) for name, versions in SHOWN_VERSIONS.items()}
         self._redis = RedisPool(settings.redis_dsn, loaded(RedisPoolSettings), telemetry.tracing.provider)
+        telemetry.metrics.show_pool("gateway.redis", self._redis.connections)
         token_settings = load_token_settings()
         tokens = token_issuer(token_settings)
         self._foreign = foreign_issuer(loaded(ForeignIssuerSettings), token_settings.issuer)
@@ -220,7 +226,9 @@ class GatewayWorker(ConnectedWorker):
         health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)
         heads = LogHeads(self.database, CONTEXTS)
         self._tail = SharedTail(self.stores, heads, poll_seconds=own.stream_poll_ms / 1000, queue_events=own.stream_queue_events)
-        self._heard = RedisHeardPieces(RedisPool(settings.redis_dsn, loaded(RedisPoolSettings)), settings.topic_prefix)
+        heard = RedisPool(settings.redis_dsn, loaded(RedisPoolSettings))
+        telemetry.metrics.show_pool("gateway.redis.partial-outputs", heard.connections)
+        self._heard = RedisHeardPieces(heard, settings.topic_prefix)
         streams = Streams(self._tail, own, CountedStreams(telemetry.metrics))
         routers = [
             TokenRoute(sign_in, tokens, limits).router(),
@@ -275,7 +283,7 @@ class GatewayWorker(ConnectedWorker):
     async def start(self) -> None:
         """Open the pool of the reads beside the worker's own."""
         await self._reads.open()
-        self.tell_pool("gateway.reads", self._reads.database)
+        self.telemetry.metrics.show_pool("gateway.reads", self._reads.database.connections)
         await super().start()
 
     async def stop(self) -> None:

@@ -41,50 +41,47 @@ class Follower(NamedTuple):
     places: Mapping[Partition, int | None]
 
 
-def group_topics(contexts: Iterable[str], topics: Iterable[str], prefix: str) -> dict[str, str]:
-    """The consumer groups whose committed offsets are the truth, each with its topic: one a context, and one for each kind of agents that
-    has a work topic. Whether any of their members lives is not asked."""
-    groups = {f"{prefix}agentmesh.{context}": prefix + commands_topic(context) for context in contexts}
+def partitions_of(topic: str, topics: Mapping[str, int]) -> list[Partition]:
+    """The partitions of a topic; none of one that is not there."""
+    return [Partition(topic, number) for number in range(topics.get(topic, 0))]
+
+
+def consumer_groups(contexts: Iterable[str], topics: Mapping[str, int], prefix: str) -> dict[str, list[Partition]]:
+    """The consumer groups whose committed offsets are the truth, each with what it reads: one a context, and one for each kind of agents
+    that has a work topic. Whether any of their members lives is not asked."""
+    groups = {f"{prefix}agentmesh.{context}": partitions_of(prefix + commands_topic(context), topics) for context in contexts}
     start = prefix + WORK_PREFIX
     for topic in sorted(topics):
         if topic.startswith(start) and topic.endswith(WORK_SUFFIX):
             kind = topic.removeprefix(start).removesuffix(WORK_SUFFIX)
-            groups[f"{prefix}agentmesh.agents.{kind}"] = topic
+            groups[f"{prefix}agentmesh.agents.{kind}"] = partitions_of(topic, topics)
     return groups
 
 
-def partitions_of(topic: str, count: int) -> list[Partition]:
-    """The partitions of a topic."""
-    return [Partition(topic, number) for number in range(count)]
-
-
-def of_groups(groups: Mapping[str, str], committed: Mapping[str, Mapping[Partition, int]], count: int) -> list[Follower]:
+def of_groups(groups: Mapping[str, Sequence[Partition]], committed: Mapping[str, Mapping[Partition, int]]) -> list[Follower]:
     """Each group with the offsets that it has committed."""
     return [
-        Follower(Kind.CONSUMER_GROUP, name, {each: committed.get(name, {}).get(each) for each in partitions_of(topic, count)})
-        for name, topic in groups.items()
+        Follower(Kind.CONSUMER_GROUP, name, {each: committed.get(name, {}).get(each) for each in partitions})
+        for name, partitions in groups.items()
     ]
 
 
 def of_checkpoints(
-    read_models: Mapping[str, Sequence[str]], checkpoints: Mapping[str, Mapping[Partition, int]], count: int, prefix: str
+    read_models: Mapping[str, Sequence[str]], checkpoints: Mapping[str, Mapping[Partition, int]], topics: Mapping[str, int], prefix: str
 ) -> list[Follower]:
     """Each read model, by name with the contexts that it follows, whether it ever ran or not; and each process manager that ever ran."""
     found = []
     for name, contexts in read_models.items():
-        wanted = [each for context in contexts for each in partitions_of(prefix + events_topic(context), count)]
+        wanted = [each for context in contexts for each in partitions_of(prefix + events_topic(context), topics)]
         # A read model that has no checkpoint yet begins at offset 0: what Kafka no longer holds it reads from the store.
         found.append(Follower(Kind.PROJECTION, name, {each: checkpoints.get(name, {}).get(each, 0) for each in wanted}))
     for name, places in checkpoints.items():
-        mine = {each: offset for each, offset in places.items() if each.topic.startswith(prefix) and each.number < count}
+        mine = {
+            each: offset for each, offset in places.items() if each.topic.startswith(prefix) and each.number < topics.get(each.topic, 0)
+        }
         if name.endswith(PROCESS_SUFFIX) and mine:
             found.append(Follower(Kind.PROCESS_MANAGER, name, dict(mine)))
     return found
-
-
-def never_read(followers: Iterable[Follower], ends: Mapping[Partition, int]) -> set[Partition]:
-    """Partitions that hold something, and of which a group has committed nothing: it begins at the first record that is left."""
-    return {each for follower in followers for each, offset in follower.places.items() if offset is None and ends.get(each, 0) > 0}
 
 
 class Looks:
@@ -95,19 +92,39 @@ class Looks:
         self._times: dict[Place, float] = {}
         self._waiting: dict[tuple[Kind, str], tuple[int, list[Place]]] = {}
 
+    def perhaps_deleted(self, followers: Iterable[Follower], ends: Mapping[Partition, int]) -> set[Partition]:
+        """Partitions whose first record that is left must be known: somebody stands at one that was there at the look before, which Kafka
+        may have deleted since, or a group has committed nothing and begins there."""
+        return {
+            partition
+            for follower in followers
+            for partition, offset in follower.places.items()
+            if (offset or 0) < ends.get(partition, 0) and (offset is None or self._was_there(Place(partition, offset)))
+        }
+
+    def _was_there(self, place: Place) -> bool:
+        """At the look before. At the first one everything counts as old."""
+        return self._ends is None or place.offset < self._ends.get(place.partition, 0)
+
     def compare(self, followers: Iterable[Follower], ends: Mapping[Partition, int], beginnings: Mapping[Partition, int]) -> set[Place]:
         """Take one look in; answers the places whose time has to be read."""
-        before, self._ends, self._waiting = self._ends, dict(ends), {}
+        self._waiting = {}
         for follower in followers:
             messages, oldest = 0, []
             for partition, offset in follower.places.items():
                 end, first = ends.get(partition, 0), beginnings.get(partition, 0)
-                place = first if offset is None else offset
-                if place < end:
-                    messages += end - place
-                    if before is None or place < before.get(partition, 0):
-                        oldest.append(Place(partition, place))
+                place = Place(partition, offset or 0)
+                if follower.kind is Kind.CONSUMER_GROUP and first > place.offset:
+                    place = Place(
+                        partition, first
+                    )  # what Kafka has deleted is no work any more; who has a checkpoint reads it from the store
+                if place.offset < end:
+                    messages += end - place.offset
+                    # Where Kafka has nothing left to read, only what was read before is known.
+                    if self._was_there(place) and (first < end or place in self._times):
+                        oldest.append(place)
             self._waiting[follower.kind, follower.name] = (messages, oldest)
+        self._ends = dict(ends)
         wanted = {place for _, places in self._waiting.values() for place in places}
         self._times = {place: at for place, at in self._times.items() if place in wanted}
         return wanted - set(self._times)

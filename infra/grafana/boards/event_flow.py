@@ -260,6 +260,7 @@ def _letters() -> Panels:
             "Records parked a minute by topic. A burst after a release is a defect in it; one alone is usually one bad message.",
             [Query(f"60 * {rate('agentmesh_dead_letters_total', 'topic')}", "{{topic}}")],
             runbook="dead-letters-arrive",
+            span=6,
         ),
         series(
             "Parked now",
@@ -272,12 +273,24 @@ def _letters() -> Panels:
             ],
             whole=True,
             runbook="keys-parked",
+            span=6,
         ),
         series(
             "Requeued",
             "cpm",
             "Dead letters taken up again a minute. Those that come back as parked met the same defect.",
             [Query(f"60 * {rate('agentmesh_dlq_requeued_total', 'topic')}", "{{topic}}")],
+            span=6,
+        ),
+        series(
+            "Orders of rebuilds",
+            "none",
+            "Read models whose last order of a rebuild waits, runs or failed. One that waits for long has no worker of projections; one "
+            "that failed left the read model as it was.",
+            [Query("max by (state) (agentmesh_rebuild_orders)", "{{state}}")],
+            whole=True,
+            runbook="rebuild-failed",
+            span=6,
         ),
         rows(
             "Dead letters by cause",

@@ -52,7 +52,7 @@ def _work_well() -> Panels:
         stat(
             "Oldest waiting request",
             "s",
-            "How long the oldest unfinished request has waited, approvals apart. Minutes mean that a step is stuck: look for its "
+            "How long an unfinished request has not moved, at most, approvals apart. Minutes mean that a step is stuck: look for its "
             "task or its dead letter.",
             'max(agentmesh_oldest_waiting_seconds{kind="request"})',
             above(300, 900),

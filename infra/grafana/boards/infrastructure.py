@@ -52,7 +52,7 @@ def _dependencies_well() -> Panels:
         stat(
             "Waiting for a connection",
             "none",
-            "Callers that wait for a connection of a pool. Above 0 for long: the pool is too small or the database too slow.",
+            "Callers that wait for a connection of a pool. Above 0 for long: the pool is too small or its server too slow.",
             "sum(agentmesh_pool_waiting)",
             above(1, 10),
             runbook="pool-exhausted",
@@ -157,14 +157,14 @@ def _pools() -> Panels:
         series(
             "Connections by state",
             "none",
-            "Connections to Postgres over all pools. All in use and callers waiting: the pool is too small.",
+            "Connections to Postgres and Redis over all pools. All in use and callers waiting: the pool is too small.",
             [Query(f"sum by (state) (agentmesh_pool_connections{{{MINE}}})", "{{state}}")],
             whole=True,
         ),
         series(
             "Connections in use by pool",
             "none",
-            "The sum over all workers must stay below the server's max_connections.",
+            "To Postgres, and to Redis where the name ends so. The sum of those to Postgres must stay below its max_connections.",
             [Query(f'sum by (pool) (agentmesh_pool_connections{{{MINE},state!="idle"}})', "{{pool}}")],
             whole=True,
         ),

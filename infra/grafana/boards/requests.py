@@ -36,7 +36,7 @@ def _requests_well() -> Panels:
         stat(
             "Oldest waiting request",
             "s",
-            "How long the oldest unfinished request has waited, approvals apart. Minutes mean that a step is stuck.",
+            "How long an unfinished request has not moved, at most, approvals apart. Minutes mean that a step is stuck.",
             'max(agentmesh_oldest_waiting_seconds{kind="request"})',
             above(300, 900),
             runbook="requests-stuck",

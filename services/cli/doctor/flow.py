@@ -96,7 +96,7 @@ async def consumers(settings: MeshSettings, rows: Rows) -> list[Finding]:
     kafka = KafkaTopics(settings, CLIENT)
     try:
         start = settings.topic_prefix + WORK_PREFIX
-        kinds = [topic.removeprefix(start).removesuffix(WORK_SUFFIX) for topic in sorted(await kafka.names()) if topic.startswith(start)]
+        kinds = [topic.removeprefix(start).removesuffix(WORK_SUFFIX) for topic in sorted(await kafka.topics()) if topic.startswith(start)]
         contexts = {f"{settings.topic_prefix}agentmesh.{context}": context for context in CONTEXTS}
         hosts = {f"{settings.topic_prefix}agentmesh.agents.{kind}": kind for kind in kinds}
         wanted = {group: _partitions(settings, commands_topic(context)) for group, context in contexts.items()}

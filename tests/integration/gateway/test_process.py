@@ -44,6 +44,8 @@ async def test_the_process_serves_the_api_its_health_and_its_metrics_and_drains_
         assert metrics is not None
         assert f'http_requests_total{{endpoint="{LIST}/{{request_id}}",method="GET",status="200"}} 1.0' in metrics
         assert "active_requests 0.0" in metrics
+        for pool in ("gateway", "gateway.reads", "gateway.redis", "gateway.redis.partial-outputs"):
+            assert f'agentmesh_pool_waiting{{pool="{pool}"}} 0.0' in metrics
         # A call that waits when the signal comes is answered before the process ends.
         await mesh.stop(*[worker for worker in mesh.workers if worker.name.startswith("projections")])
         waiting = asyncio.create_task(call("POST", LIST, json=body(), headers={"Prefer": "wait=2"}))

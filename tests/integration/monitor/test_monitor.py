@@ -8,10 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from contracts.message import Command
 from contracts.requests.commands import UpdateRequest
+from contracts.topics import commands_topic
 from infra.event_store.base import OutcomeKind
+from infra.rebuild_orders.base import Failure, NewOrder
+from infra.rebuild_orders.postgres import PostgresRebuildOrders
 from infra.runtime.base import Decide, DecisionContext
 from infra.settings import MeshSettings
 from projections.approvals.projection import APPROVALS
@@ -173,6 +178,12 @@ async def test_what_waits_and_what_is_parked_is_counted_with_the_age_of_the_olde
             await becomes(mesh, 1, "waiting", kind=kind)
             await grows(mesh, since, "oldest_waiting_seconds", kind=kind)
         assert shown(mesh, "approvals_pending") == 1
+        await mesh.do("TriageRequest", other, {"category": "billing", "priority": 2, "confidence": 0.9})
+
+        async def has_moved() -> bool:
+            return (shown(mesh, "oldest_waiting_seconds", kind="request") or 1.0) < 0.6
+
+        await wait_for(has_moved, 10, "an open request that has moved a moment ago")
 
         for _ in range(2):
             await mesh.publish("UpdateRequest", asked, {"tenant_id": "test-tenant", "request_id": asked, "message": "Still wrong"})
@@ -181,6 +192,66 @@ async def test_what_waits_and_what_is_parked_is_counted_with_the_age_of_the_olde
         await grows(mesh, since, "oldest_parked_seconds", context="requests")
         assert shown(mesh, "parked_records", context="tasks") == shown(mesh, "oldest_parked_seconds", context="tasks") == 0
         assert shown(mesh, "parked_keys", context="projection:requests") == 0
+
+
+async def test_orders_of_rebuilds_are_counted_by_state_with_the_age_of_the_oldest(mesh_settings: MeshSettings) -> None:
+    async with Mesh(mesh_settings) as mesh:
+        orders, since = PostgresRebuildOrders(mesh.database), time.time()
+        await mesh.start(build_monitor(mesh.settings, mesh.telemetry))
+
+        async def are(waiting: int, running: int, failed: int) -> None:
+            for state, count in (("waiting", waiting), ("running", running), ("failed", failed)):
+                await becomes(mesh, count, "rebuild_orders", state=state)
+                age = shown(mesh, "oldest_rebuild_order_seconds", state=state)
+                assert age is not None
+                assert (age > 0) is (count > 0), f"{age} of {state}"
+                assert age <= time.time() - since + 0.5
+
+        await are(0, 0, 0)
+        for number, read_model in enumerate(("requests", "tasks")):
+            await orders.place(NewOrder(f"order-{number}", read_model, "ann"))
+        await are(2, 0, 0)
+        taken = await orders.take(["requests"], "w-1")
+        assert taken is not None
+        await are(1, 1, 0)
+        await orders.fail(taken, Failure.DIFFERS, "a row differs")
+        await are(1, 0, 1)
+        await orders.place(NewOrder("order-2", "requests", "ann"))
+        await are(2, 0, 0)
+
+
+async def test_what_kafka_deleted_is_no_lag_of_a_group_and_a_topic_that_is_gone_hides_no_other(
+    mesh_settings: MeshSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTMESH_MONITOR_TOPICS_SECONDS", "0.001")
+    async with Mesh(mesh_settings, partitions=1) as mesh:
+        requests = mesh.requests_worker()
+        await mesh.start(requests, build_monitor(mesh.settings, mesh.telemetry))
+        await creates(mesh, 2)
+        await mesh.all_committed(2)
+        await mesh.stop(requests)
+        since = await creates(mesh, 3, settled=False)
+        commands = group(mesh, "agentmesh.requests")
+        await becomes(mesh, 3, "lag_messages", **commands)
+        await grows(mesh, since, "lag_seconds", **commands)
+        admin = AIOKafkaAdminClient(bootstrap_servers=mesh.settings.kafka_bootstrap)
+        await admin.start()
+        try:
+            await admin.delete_records({TopicPartition(mesh.commands_topic, 0): RecordsToDelete(before_offset=5)})
+            await becomes(mesh, 0, "lag_messages", **commands)
+            await becomes(mesh, 0, "lag_seconds", **commands)
+            gone = mesh.topic(commands_topic("tasks"))
+            await admin.delete_topics([gone])
+
+            async def is_gone() -> bool:
+                return gone not in await admin.list_topics()
+
+            await wait_for(is_gone, 10, "the topic deleted")
+        finally:
+            await admin.close()
+        since = await creates(mesh, 4, settled=False)
+        await becomes(mesh, 4, "lag_messages", **commands)
+        await grows(mesh, since, "lag_seconds", **commands)
 
 
 def _broken_updates() -> Mapping[type[Command], Decide]:

@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from psycopg import AsyncConnection
 
 from contracts.topics import events_topic
 from infra.errors import ConfigurationError
 from infra.postgres.errors import CheckpointMoved
 from infra.read_models.checkpoints import Checkpoint, Move
 from infra.read_models.postgres import ReadModelWriter
+from infra.runtime import following_worker
 from infra.settings import MeshSettings
 from projections.requests.projection import REQUESTS
 from tests.mesh import Mesh, create, new_id, wait_for
@@ -49,6 +51,22 @@ async def test_a_repeat_with_a_new_offset_is_discarded(mesh_settings: MeshSettin
         assert list(rows) == [("triaged", 2)]
         history = await mesh.rows("SELECT count(*) FROM read_requests.request_history WHERE request_id = %(id)s", id=request_id)
         assert history[0][0] == 2
+
+
+async def test_what_was_read_and_cannot_be_saved_is_told_as_lag(mesh_settings: MeshSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following_worker, "WATCH_SECONDS", 0.1)
+    async with Mesh(mesh_settings) as mesh:
+        await mesh.start_all()
+        await mesh.read_model_at(await created(mesh), 1)
+        await mesh.counts(0, "projection_lag_events", projection="requests")
+        async with await AsyncConnection.connect(mesh.settings.postgres_dsn) as other:
+            await other.execute("LOCK TABLE read_requests.requests IN EXCLUSIVE MODE")
+            waiting = [await created(mesh) for _ in range(3)]
+            await mesh.counts(3, "projection_lag_events", projection="requests")
+        for request_id in waiting:
+            await mesh.read_model_at(request_id, 1)
+        await mesh.counts(0, "projection_lag_events", projection="requests")
+        assert mesh.metric("projection_lag_seconds", projection="requests") == 0
 
 
 async def test_a_zombies_transaction_fails_whole(mesh_settings: MeshSettings) -> None:

@@ -60,5 +60,6 @@ async def test_a_poison_event_parks_its_aggregate_and_a_requeue_applies_the_rest
             return (await mesh.rows("SELECT count(*) FROM mesh.parked_events"))[0][0] == 0
 
         await wait_for(none_parked, what="no parked event")
+        await mesh.counts(2, "dlq_requeued_total", topic="projection:requests")
         await mesh.do("CompleteRequest", bad, {"resolution": "done"})
         await mesh.read_model_at(bad, 4)

@@ -68,6 +68,25 @@ async def test_more_callers_than_connections_wait_for_one(client: Redis, redis_u
         await asyncio.sleep(0.02)
 
 
+async def test_a_pool_tells_who_uses_it_and_who_waits(redis_url: str, namespace: str) -> None:
+    pool = RedisPool(redis_url, RedisPoolSettings(max_connections=2))
+    assert pool.connections() == {"used": 0, "idle": 0, "waiting": 0}
+    await pool.start()
+    assert pool.connections() == {"used": 0, "idle": 1, "waiting": 0}
+    key = f"{namespace}queue"
+    taking = [asyncio.create_task(pool.client.blpop([key], 20)) for _ in range(5)]  # type: ignore[arg-type]
+    deadline = time.monotonic() + 10
+    while pool.connections() != {"used": 2, "idle": 0, "waiting": 3}:
+        assert time.monotonic() < deadline, pool.connections()
+        await asyncio.sleep(0.01)
+    async with Redis.from_url(redis_url) as other:
+        await other.rpush(key, *"abcde")  # type: ignore[misc]
+    await asyncio.gather(*taking)
+    assert pool.connections() == {"used": 0, "idle": 2, "waiting": 0}
+    await pool.close()
+    assert pool.connections() == {"used": 0, "idle": 0, "waiting": 0}
+
+
 async def test_a_pool_that_is_not_open_says_so(redis_url: str) -> None:
     pool = RedisPool(redis_url, RedisPoolSettings())
     with pytest.raises(ConfigurationError, match=r"used before it was opened or after it was closed: call start\(\) first"):

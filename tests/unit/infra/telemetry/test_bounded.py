@@ -71,3 +71,24 @@ def test_a_gauge_that_is_cleared_or_whose_child_is_removed_begins_anew() -> None
     assert [sample for family in gauge.collect() for sample in family.samples] == []
     gauge.labels("g", "t", 0).set(1)
     assert [sample.value for family in gauge.collect() for sample in family.samples] == [1]
+
+
+class Seen(str):
+    """A label's value that counts how often it is looked at as text."""
+
+    looks = 0
+
+    def __str__(self) -> str:
+        Seen.looks += 1
+        return str.__str__(self)
+
+
+def test_what_is_taken_away_costs_no_look_at_all_that_stays() -> None:
+    metrics = Metrics()
+    gauge = metrics.lag_seconds
+    for number in range(500):
+        gauge.labels("relay", Seen(number)).set(number)
+    Seen.looks = 0
+    gauge.replace({("relay", "7"): 1.0})
+    assert Seen.looks == 0, "a thousand tenants whose agents change their status at once must not hold the dispatcher up"
+    assert series(metrics, "agentmesh_lag_seconds") == {("relay", "7"): 1}

@@ -81,6 +81,8 @@ EXPECTED = {
     "agentmesh_parked_keys": ("gauge", ("context",)),
     "agentmesh_parked_records": ("gauge", ("context",)),
     "agentmesh_oldest_parked_seconds": ("gauge", ("context",)),
+    "agentmesh_rebuild_orders": ("gauge", ("state",)),
+    "agentmesh_oldest_rebuild_order_seconds": ("gauge", ("state",)),
 }
 
 

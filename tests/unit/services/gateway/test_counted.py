@@ -38,14 +38,17 @@ def test_what_can_be_counted_is_there_before_the_first_call() -> None:
     metrics = Metrics()
     counted = Counted(metrics)
     counted.know(route for router in Arena().routers for route in router.routes if isinstance(route, APIRoute))
-    CountedStreams(metrics)
+    streams = CountedStreams(metrics)
     value = metrics.registry.get_sample_value
     for status in ("200", "500", "503"):
         assert value("http_requests_total", {"method": "GET", "endpoint": LIST, "status": status}) == 0
     assert value("agentmesh_permissions_refused_total", {"permission": "request:create"}) == 0
     assert value("agentmesh_rate_limited_total", {"route_class": "auth"}) == 0
+    assert value("agentmesh_rate_limited_total", {"route_class": "stream"}) == 0
     assert value("agentmesh_event_streams_closed_total", {"reason": "too_slow"}) == 0
     counted.forbidden("request:create")
     counted.limited("auth")
+    streams.limited()
     assert value("agentmesh_permissions_refused_total", {"permission": "request:create"}) == 1
     assert value("agentmesh_rate_limited_total", {"route_class": "auth"}) == 1
+    assert value("agentmesh_rate_limited_total", {"route_class": "stream"}) == 1

@@ -29,6 +29,7 @@ class Counted:
         self.open = 0
         self.events = 0
         self.reasons: list[str] = []
+        self.refused = 0
 
     def opened(self) -> None:
         self.open += 1
@@ -39,6 +40,9 @@ class Counted:
     def closed(self, reason: str) -> None:
         self.open -= 1
         self.reasons.append(reason)
+
+    def limited(self) -> None:
+        self.refused += 1
 
 
 class EventArena(Arena):
@@ -265,6 +269,7 @@ async def test_too_many_streams_are_refused_by_process_and_by_tenant() -> None:
         of_process = await client.get(PATH, headers=bearer(tenant="third"))
         assert (of_tenant.status_code, of_tenant.headers["retry-after"]) == (429, "2")
         assert (of_process.status_code, of_process.headers["retry-after"]) == (503, "2")
+        assert arena.streamed.refused == 1, "a tenant that has as many as it may is limited, a process that is full is not"
         assert {each.status_code for each in await asyncio.gather(*reading)} == {200}
     assert (await arena.call("GET", PATH)).status_code == 200
 
