@@ -102,7 +102,9 @@ class Metrics:
         self.outbox_pending = self._gauge(names.OUTBOX_PENDING, "Log positions not yet relayed.", "context")
         self.projected_events_total = self._counter(names.PROJECTED_EVENTS_TOTAL, "Events folded into a read model.", "projection")
         self.projection_lag_events = self._gauge(
-            names.PROJECTION_LAG_EVENTS, "Events on its partitions that this worker knows of and has not saved; replicas add up.", "projection"
+            names.PROJECTION_LAG_EVENTS,
+            "Events on its partitions that this worker knows of and has not saved; replicas add up.",
+            "projection",
         )
         self.projection_lag_seconds = self._gauge(
             names.PROJECTION_LAG_SECONDS, "Seconds that a follower is behind, at most; 0 when it is at the end.", "projection"

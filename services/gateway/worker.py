@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from fastapi.routing import APIRoute
+from opentelemetry.trace import TracerProvider
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
@@ -207,8 +208,7 @@ class GatewayWorker(ConnectedWorker):
         self._reads = PostgresTenantReads(self.settings, "agentmesh.gateway.reads", telemetry.tracing.provider)
         self._outcomes = StoreOutcomes(self.stores)
         self._versions = {name: WatchedVersions(partial(versions, self.database)) for name, versions in SHOWN_VERSIONS.items()}
-        self._redis = RedisPool(settings.redis_dsn, loaded(RedisPoolSettings), telemetry.tracing.provider)
-        telemetry.metrics.show_pool("gateway.redis", self._redis.connections)
+        self._redis = self._redis_pool("gateway.redis", telemetry.tracing.provider)
         token_settings = load_token_settings()
         tokens = token_issuer(token_settings)
         self._foreign = foreign_issuer(loaded(ForeignIssuerSettings), token_settings.issuer)
@@ -226,9 +226,7 @@ class GatewayWorker(ConnectedWorker):
         health = health_app(SharedHealth(self.health_checks), self._not_ready, self._not_live, telemetry.metrics.registry)
         heads = LogHeads(self.database, CONTEXTS)
         self._tail = SharedTail(self.stores, heads, poll_seconds=own.stream_poll_ms / 1000, queue_events=own.stream_queue_events)
-        heard = RedisPool(settings.redis_dsn, loaded(RedisPoolSettings))
-        telemetry.metrics.show_pool("gateway.redis.partial-outputs", heard.connections)
-        self._heard = RedisHeardPieces(heard, settings.topic_prefix)
+        self._heard = RedisHeardPieces(self._redis_pool("gateway.redis.partial-outputs"), settings.topic_prefix)
         streams = Streams(self._tail, own, CountedStreams(telemetry.metrics))
         routers = [
             TokenRoute(sign_in, tokens, limits).router(),
@@ -252,6 +250,11 @@ class GatewayWorker(ConnectedWorker):
         counted.know(route for route in served if isinstance(route, APIRoute))
         self._app = traced(build_app(routers, own, counted, bind, telemetry.version, health, console), telemetry)
         self._server: HttpServer | None = None
+
+    def _redis_pool(self, name: str, spans: TracerProvider | None = None) -> RedisPool:
+        pool = RedisPool(self.settings.redis_dsn, loaded(RedisPoolSettings), spans)
+        self.telemetry.metrics.show_pool(name, pool.connections)
+        return pool
 
     def _remembered(self, own: TokenVerifier) -> RememberedTokens:
         """The verifier of all tokens: a foreign issuer's are read anew when its keys have changed."""
