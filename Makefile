@@ -59,7 +59,7 @@ demo: setup      ## the whole fleet on local servers, with the main job shown; K
 # run afterwards, in two queues of about the same length: what kills servers (its own) with the calls made from the API's document, and the
 # rest; what these leave of the processors the unit tests take, behind them. A selection (ARGS) runs one at a time.
 # Coverage is not measured where processes are killed: it doubles what a start costs, and says nothing of a process that is killed.
-test: setup check  ## every check and test this machine can run, coverage and its gate; says what it skipped and why
+test: setup $(LINTER) check  ## every check and test this machine can run, coverage and its gate; says what it skipped and why
 	@rm -f .coverage .coverage.* .second.log .unit.log
 	@status=0; run() { $(PY) -m coverage run -m pytest "$$@" || status=$$?; }; \
 	 $(if $(ARGS),run $(ARGS);,\

@@ -145,6 +145,11 @@ def lint(hadolint: str, text: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def test_the_test_command_installs_the_linter() -> None:
+    """Without it these tests are skipped, and nobody notices."""
+    assert re.search(r"^test:.* \$\(LINTER\) ", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
 def test_hadolint_has_nothing_to_say(hadolint: str) -> None:
     assert lint(hadolint, TEXT) == (0, "")
 
