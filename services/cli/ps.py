@@ -11,6 +11,7 @@ from infra.supervisor.fleet_file import ReplicaRecord, read_fleet
 from infra.supervisor.readiness import is_ready
 from services.cli.output import Output, duration, print_json, print_table
 
+MOST_AT_ONCE = 32
 COLUMNS = ("name", "state", "pid", "port", "ready", "restarts", "uptime", "message")
 
 
@@ -19,7 +20,7 @@ def fleet_now(state_dir: Path) -> list[dict[str, Any]]:
     record = read_fleet(state_dir)
     if record is None or not (record.supervised() or any(replica.alive() for replica in record.replicas)):
         return []
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
         ready = list(pool.map(_ready_now, record.replicas))
     now = datetime.now(UTC)
     return [_row(replica, answer, now) for replica, answer in zip(record.replicas, ready, strict=True)]

@@ -6,6 +6,7 @@ Who follows topics is looked at twice, a moment apart: who has something to do a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from contracts.topics import CONTEXTS, commands_topic, events_topic, work_topic
 from infra.diagnosis.kafka import GroupState, group_states
 from infra.diagnosis.postgres import held_locks
-from infra.lags.base import Partition
+from infra.lags.base import Partition, Place
 from infra.lags.kafka import KafkaTopics
 from infra.lags.postgres import PostgresLogs
 from infra.postgres.sql_files import read_sql
@@ -42,11 +43,19 @@ Places = Mapping[str, Mapping[Partition, int]]
 """The next offset of each partition, by follower."""
 
 
+class Still(NamedTuple):
+    """Partitions in which a follower did not get on, although it did in others; how long the oldest record there has waited."""
+
+    partitions: tuple[int, ...] = ()
+    seconds: float = 0.0
+
+
 class Followed(NamedTuple):
     """A follower of topics between two looks: what it has not handled, and whether it got on."""
 
     lag: int
     moved: bool
+    still: Still = Still()
 
 
 async def _look_twice(
@@ -57,14 +66,29 @@ async def _look_twice(
     before = await where()
     ends, beginnings = await kafka.ends(every), await kafka.beginnings(every)
 
-    def lag(places: Places, name: str) -> int:
-        return sum(max(0, ends[each] - max(places.get(name, {}).get(each, 0), beginnings[each])) for each in wanted[name])
+    def waiting(places: Places, name: str) -> dict[Partition, int]:
+        """The offset at which each partition stands that is not read to its end."""
+        offsets = {each: max(places.get(name, {}).get(each, 0), beginnings[each]) for each in wanted[name]}
+        return {each: offset for each, offset in offsets.items() if offset < ends[each]}
 
-    after = before
-    if any(lag(before, name) for name in wanted):
-        await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
-        after = await where()
-    return {name: Followed(lag(after, name), before.get(name) != after.get(name)) for name in wanted}
+    first = {name: waiting(before, name) for name in wanted}
+    if not any(first.values()):
+        return dict.fromkeys(wanted, Followed(0, False))
+    await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
+    after = await where()
+    second = {name: waiting(after, name) for name in wanted}
+    moved = {name: before.get(name) != after.get(name) for name in wanted}
+    still = {name: [Place(*each) for each in second[name].items() if each in first[name].items()] for name in wanted if moved[name]}
+    times = await kafka.times({place for places in still.values() for place in places})
+    return {
+        name: Followed(sum(ends[each] - offset for each, offset in second[name].items()), moved[name], _still(still.get(name, ()), times))
+        for name in wanted
+    }
+
+
+def _still(places: Sequence[Place], times: Mapping[Place, float]) -> Still:
+    known = [times[place] for place in places if place in times]
+    return Still(tuple(sorted(place.partition.number for place in places)), max(0.0, time.time() - min(known))) if known else Still()
 
 
 def _partitions(settings: MeshSettings, topic: str) -> list[Partition]:
@@ -78,8 +102,7 @@ class GroupLook(NamedTuple):
     """The consumer group of a context between two looks: what it has not handled, whether it got on, and who is in it."""
 
     context: str
-    lag: int
-    moved: bool
+    followed: Followed
     state: GroupState
 
 
@@ -107,30 +130,37 @@ async def consumers(settings: MeshSettings, rows: Rows) -> list[Finding]:
     finally:
         await kafka.close()
     states = {group: members.get(group, GroupState("Dead", 0)) for group in wanted}
-    looks = [GroupLook(context, *followed[group], states[group]) for group, context in contexts.items()]
+    looks = [GroupLook(context, followed[group], states[group]) for group, context in contexts.items()]
     found = [judge_group(look, rows) for look in looks]
     found += [judge_hosts(HostsLook(kind, followed[group].lag, states[group].members), rows) for group, kind in hosts.items()]
     return [finding for finding in found if finding is not None] or [_all_well(looks)]
 
 
 def _all_well(looks: Sequence[GroupLook]) -> Finding:
-    behind = [f"{look.context} works on {look.lag}" for look in looks if look.lag]
+    behind = [f"{look.context} works on {look.followed.lag}" for look in looks if look.followed.lag]
     return well("consumers", ", ".join(behind) or f"{len(looks)} groups, all at the end of their topics")
 
 
 def judge_group(look: GroupLook, rows: Rows) -> Finding | None:
     """Why a group that has something to do does not do it; None for one that is well."""
-    if look.lag == 0 or look.moved:
-        return None
-    what, waits = f"consumer {look.context}", f"{look.lag} commands wait"
+    lag, moved, still = look.followed
+    what, waits = f"consumer {look.context}", f"{lag} commands wait"
     worker = MEMBERS.get(look.context, look.context)
+    logs = f"agentmesh logs --worker {worker} --level warning --since 10min"
+    if lag and moved and still.seconds > STILL_SECONDS:
+        some = ", ".join(map(str, still.partitions))
+        found = f"{waits}; partitions {some} did not get on within {BETWEEN_LOOKS_SECONDS:g} s while others did"
+        advice = f"ask again; if they are the same, one of the members stands still: agentmesh ps; {logs}"
+        return Finding(what, Verdict.WARN, f"{found}, and the oldest there has waited {still.seconds:.0f} s", advice)
+    if lag == 0 or moved:
+        return None
     if look.state.members == 0:
         return Finding(what, Verdict.FAIL, f"{waits} and nobody is in the group: {_why(worker, rows)}", _start(worker, look.context, rows))
     if look.state.state != "Stable":
         found = f"{waits} while the group gives out its partitions anew ({look.state.state}, {look.state.members} members)"
         return Finding(what, Verdict.WARN, found, "ask again in a minute; if it stays so, members come and go: agentmesh ps")
     found = f"{waits} and the {look.state.members} members of the group did not get on within {BETWEEN_LOOKS_SECONDS:g} s"
-    return Finding(what, Verdict.WARN, found, f"agentmesh logs --worker {worker} --level warning --since 10min")
+    return Finding(what, Verdict.WARN, found, logs)
 
 
 def judge_hosts(look: HostsLook, rows: Rows) -> Finding | None:
@@ -240,7 +270,8 @@ async def followers(mesh: Mesh, rows: Rows, *, topics_answer: bool) -> list[Find
     parked = {each.name: each.records for each in await logs.parked(MOST_COUNTED)}
     followed = await _followed(mesh.settings, logs) if topics_answer else dict.fromkeys(needed, Followed(0, False))
     looks = [
-        FollowerLook(name, built.get(name), needed.get(name), *each, parked.get(f"projection:{name}", 0)) for name, each in followed.items()
+        FollowerLook(name, built.get(name), needed.get(name), each.lag, each.moved, parked.get(f"projection:{name}", 0))
+        for name, each in followed.items()
     ]
     found = [finding for look in looks if (finding := judge_follower(look, rows)) is not None]
     behind = [f"{look.name} works on {look.lag}" for look in looks if look.lag]

@@ -17,17 +17,19 @@ from redis import Redis
 
 from contracts.envelope import Metadata, encode_stored
 from contracts.partitioning import partition_for
-from contracts.topics import events_topic, work_topic_spec
+from contracts.topics import TopicSpec, events_topic, work_topic_spec
 from infra.diagnosis.base import Fault
 from infra.diagnosis.kafka import ask_kafka
 from infra.diagnosis.postgres import PostgresFacts, ask_postgres
 from infra.diagnosis.redis import ask_redis
 from infra.kafka.producer import OutgoingRecord, PagePublisher
 from infra.kafka.topics import create_topics
+from infra.lags.base import Partition
+from infra.lags.kafka import KafkaTopics
 from infra.local_stack.ports import free_port
 from infra.settings import MeshSettings
 from projections.timeline.projection import TIMELINE
-from services.cli.doctor import run
+from services.cli.doctor import flow, run
 from services.cli.doctor.broker import judge_kafka
 from services.cli.doctor.findings import Verdict
 from tests.integration.cli.conftest import PARTITIONS, Cli, execute
@@ -143,6 +145,32 @@ def test_it_finds_work_that_nobody_does_and_says_why(cli: Cli, mesh_settings: Me
     assert (found["agents greeter"]["verdict"], "no host reads them" in found["agents greeter"]["found"]) == ("warn", True)
     assert "no dispatcher leads" in found["leaders"]["found"]
     assert found["clock of workers"]["verdict"] == "warn"
+
+
+async def test_a_partition_that_stands_still_while_others_get_on_is_seen_with_the_age_of_what_waits_there(
+    mesh_settings: MeshSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "BETWEEN_LOOKS_SECONDS", 0.0)
+    topic = TopicSpec("agentmesh.still.commands.v1", 2, 3_600_000, "delete", {})
+    await create_topics(mesh_settings.kafka_bootstrap, [topic], mesh_settings.topic_prefix)
+    keys = {partition_for(key, 2): key for key in (b"a", b"b", b"c", b"d")}
+    old = int((time.time() - 95) * 1000)
+    publisher = PagePublisher(mesh_settings, mesh_settings.kafka_bootstrap, "test")
+    await publisher.publish([OutgoingRecord(mesh_settings.topic_prefix + topic.name, keys[each], b"{}", [], old) for each in (0, 1, 1)])
+    await publisher.close()
+    stands, moves = (Partition(mesh_settings.topic_prefix + topic.name, each) for each in (0, 1))
+    places = iter([{"group": {stands: 0, moves: 0}}, {"group": {stands: 0, moves: 1}}])
+
+    async def where() -> flow.Places:
+        return next(places)
+
+    kafka = KafkaTopics(mesh_settings, "test")
+    try:
+        found = await flow._look_twice(kafka, {"group": [stands, moves]}, where)
+    finally:
+        await kafka.close()
+    assert (found["group"].lag, found["group"].moved, found["group"].still.partitions) == (2, True, (0,))
+    assert 95 <= found["group"].still.seconds < 95 + 30
 
 
 async def put_behind(settings: MeshSettings) -> None:

@@ -25,10 +25,12 @@ from services.cli.doctor.database import judge_clock, judge_connections, judge_n
 from services.cli.doctor.findings import Finding, Verdict, asked, well
 from services.cli.doctor.flow import (
     KEEPERS,
+    Followed,
     FollowerLook,
     GroupLook,
     HostsLook,
     RelayLook,
+    Still,
     judge_follower,
     judge_group,
     judge_hosts,
@@ -226,17 +228,17 @@ DEAD = row("tasks-1", state="waiting", ready=False, message="killed by SIGKILL")
 @pytest.mark.parametrize(
     ("look", "rows", "verdict", "found"),
     [
-        (GroupLook("tasks", 9, False, GroupState("Empty", 0)), [], FAIL, "no fleet runs here"),
-        (GroupLook("tasks", 9, False, GroupState("Empty", 0)), [DEAD], FAIL, "tasks-1 is waiting, killed by SIGKILL"),
-        (GroupLook("tasks", 9, False, GroupState("Dead", 0)), [row("requests-1")], FAIL, "the fleet here has no tasks"),
+        (GroupLook("tasks", Followed(9, False), GroupState("Empty", 0)), [], FAIL, "no fleet runs here"),
+        (GroupLook("tasks", Followed(9, False), GroupState("Empty", 0)), [DEAD], FAIL, "tasks-1 is waiting, killed by SIGKILL"),
+        (GroupLook("tasks", Followed(9, False), GroupState("Dead", 0)), [row("requests-1")], FAIL, "the fleet here has no tasks"),
         (
-            GroupLook("agents", 9, False, GroupState("Empty", 0)),
+            GroupLook("agents", Followed(9, False), GroupState("Empty", 0)),
             [row("directory-1", state="starting", ready=False)],
             FAIL,
             "directory-1 is starting",
         ),
-        (GroupLook("tasks", 9, False, GroupState("PreparingRebalance", 2)), [row("tasks-1")], WARN, "PreparingRebalance"),
-        (GroupLook("tasks", 9, False, GroupState("Stable", 1)), [row("tasks-1")], WARN, "did not get on"),
+        (GroupLook("tasks", Followed(9, False), GroupState("PreparingRebalance", 2)), [row("tasks-1")], WARN, "PreparingRebalance"),
+        (GroupLook("tasks", Followed(9, False), GroupState("Stable", 1)), [row("tasks-1")], WARN, "did not get on"),
     ],
 )
 def test_a_consumer_that_does_not_get_on_is_found_and_why(look: GroupLook, rows: list[Any], verdict: Verdict, found: str) -> None:
@@ -247,8 +249,15 @@ def test_a_consumer_that_does_not_get_on_is_found_and_why(look: GroupLook, rows:
 
 
 def test_a_consumer_at_the_end_or_on_its_way_is_well() -> None:
-    assert judge_group(GroupLook("tasks", 0, False, GroupState("Empty", 0)), []) is None
-    assert judge_group(GroupLook("tasks", 9, True, GroupState("Stable", 1)), []) is None
+    assert judge_group(GroupLook("tasks", Followed(0, False), GroupState("Empty", 0)), []) is None
+    assert judge_group(GroupLook("tasks", Followed(9, True), GroupState("Stable", 1)), []) is None
+    assert judge_group(GroupLook("tasks", Followed(9, True, Still((3,), 2.0)), GroupState("Stable", 3)), []) is None
+
+
+def test_a_member_that_stands_still_is_not_hidden_by_those_that_get_on() -> None:
+    finding = judge_group(GroupLook("tasks", Followed(9, True, Still((3, 7), 95.0)), GroupState("Stable", 3)), [])
+    assert finding is not None
+    assert (finding.verdict, "partitions 3, 7 did not get on" in finding.found, "waited 95 s" in finding.found) == (WARN, True, True)
 
 
 def test_hosts_of_agents_are_missed_where_there_is_work_for_them() -> None:
