@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from services.cli.fleet import DEFAULT_FLEET
 from services.monitor.worker import build as build_monitor
 from services.support_agents.agents import ResearchAgent, ResolutionAgent, TriageAgent
 from tests.alert_rules import ROOT, RULES, scaled
-from tests.mesh import TENANT, Mesh
+from tests.mesh import TENANT, Mesh, wait_for
 from tests.prometheus_server import (
     AlertmanagerServer,
     PrometheusServer,
@@ -89,6 +90,11 @@ class Machine:
             subprocess.run([*AGENTMESH, "down"], env=self.environment, capture_output=True, check=False, timeout=120)
         elif self.supervisor is not None and self.supervisor.poll() is None:
             self.lose()
+
+    def announced(self) -> bool:
+        """Whether its processes have told where they are scraped, which they do before they are ready."""
+        path = targets_path(self.state_dir)
+        return path.exists() and not any(":0" in place for each in json.loads(path.read_text()) for place in each["targets"])
 
     @property
     def state_dir(self) -> Path:
@@ -243,16 +249,21 @@ def told_from_here(mesh: Mesh, machine: Machine) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def running(mesh: Mesh, machines: list[Machine]) -> AsyncIterator[None]:
-    """Both machines run."""
-    if LONG:
-        await asyncio.gather(*(machine.up() for machine in machines))
-        yield
-    else:
-        here = mesh.start(mesh.requests_worker(), mesh.relay(), build_monitor(mesh.settings, mesh.telemetry))
-        with told_from_here(mesh, machines[0]):
-            await asyncio.gather(here, machines[1].up())
-            yield
+async def starting(mesh: Mesh, machines: list[Machine]) -> AsyncIterator[asyncio.Future[Any]]:
+    """Both machines start; done when they are ready. What they will be scraped at is known by now."""
+    with ExitStack() as stack:
+        others = machines[0].up
+        if not LONG:
+            stack.enter_context(told_from_here(mesh, machines[0]))
+            workers = mesh.requests_worker(), mesh.relay(), build_monitor(mesh.settings, mesh.telemetry)
+            others = partial(mesh.start, *workers)
+        ready = asyncio.gather(others(), machines[1].up())
+
+        async def announced() -> bool:
+            return ready.done() or all(machine.announced() for machine in machines)
+
+        await wait_for(announced, 60, "the ports of the machines")
+        yield ready
 
 
 async def agents(mesh: Mesh) -> None:
@@ -299,24 +310,37 @@ async def test_a_worker_that_dies_is_told_and_its_return_too(
         hook = stack.enter_context(webhook_receiver())
         manager_config, of_prometheus = configured(tmp_path, hook, machines)
         manager = stack.enter_context(alertmanager(tmp_path / "alertmanager", manager_config))
-        async with Mesh(mesh_settings, partitions=3) as mesh, running(mesh, machines), working(mesh):
-            # Not before: a worker that is starting is down.
+        async with Mesh(mesh_settings, partitions=3) as mesh, starting(mesh, machines) as ready:
             looking = prometheus_of(tmp_path / "prometheus", of_prometheus(manager.address))
             server = await asyncio.to_thread(stack.enter_context, looking)
-            watch = Watch(server, manager)
-            await asyncio.to_thread(server.wait_for, 'up{worker="projections"} == 1 and on () agentmesh_monitor_leader == 1', PATIENCE)
-            await asyncio.to_thread(server.wait_for, 'kind_name:agentmesh_lag_seconds:max{kind="projection",name="requests"}', PATIENCE)
-            told.say("the fleet is scraped, commands flow")
-            if LONG:
-                await healthy_and_quiet(server, hook, told)
-            await the_worker_dies(machines[1], watch, hook, told)
-            if LONG:
-                await the_read_model_stands_still(mesh, watch, hook, told)
+            await ready
+            async with working(mesh):
+                watch = Watch(server, manager)
+                await asyncio.to_thread(server.wait_for, 'up{worker="projections"} == 1 and on () agentmesh_monitor_leader == 1', PATIENCE)
+                await asyncio.to_thread(server.wait_for, 'kind_name:agentmesh_lag_seconds:max{kind="projection",name="requests"}', PATIENCE)
+                await calm(watch, hook)
+                told.say("the fleet is scraped, commands flow")
+                if LONG:
+                    await healthy_and_quiet(server, hook, told)
+                await the_worker_dies(machines[1], watch, hook, told)
+                if LONG:
+                    await the_read_model_stands_still(mesh, watch, hook, told)
         if LONG:
             told.say(f"all that came to the webhook: {', '.join(f'{name} {status}' for name, status in hook.told())}")
     with capsys.disabled():
         form = "the committed rules" if LONG else f"the committed rules with every duration divided by {DIVISOR}"
         print(f"\nthe alert proof, with {form}:", told, sep="\n")
+
+
+async def calm(watch: Watch, hook: WebhookReceiver) -> None:
+    """What was told of the start is over, and told to be: Prometheus does not know its targets at once, and takes them for absent."""
+    await watch.gone(DOWN)
+
+    async def taken_back() -> bool:
+        told = [alert["status"] for _, alert in hook.alerts() if alert["labels"]["alertname"] == DOWN and _ours(alert)]
+        return told[-1:] != ["firing"]
+
+    await wait_for(taken_back, PATIENCE, f"the end of {DOWN} of the start")
 
 
 async def healthy_and_quiet(server: PrometheusServer, hook: WebhookReceiver, told: Told) -> None:

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ from tests.chaos.fleet import Fleet
 from tests.integration.dashboards.load import LIMITED, TENANTS, Load
 from tests.integration.dashboards.panel_fleet import MARKER
 from tests.integration.gateway.conftest import KEY, MANY, Caller
-from tests.mesh import Mesh
+from tests.mesh import Mesh, wait_for
 from tests.model_endpoint import ModelEndpoint, model_endpoint
 from tests.panel_queries import PanelQuery, annotations, documents, of_rules, of_runbooks, queries, variables
 from tests.panel_results import Judge, Result, Shown, faults, summary, write
@@ -104,6 +105,11 @@ def environment(mesh_environment: dict[str, str], endpoint: ModelEndpoint, redis
         "AGENTMESH_MODEL_URL": endpoint.url,
         MARKER: str(tmp_path / "mended"),
     }
+
+
+async def serving(fleet: Fleet) -> bool:
+    """Whether each process has said where it is scraped, which it does before it is ready."""
+    return all(fleet.serves(name) for name in PROCESSES)
 
 
 def targets(fleet: Fleet) -> list[Target]:
@@ -191,8 +197,9 @@ async def test_no_panel_is_empty_and_none_fails(
     ):
         for name, workers in PROCESSES.items():
             fleet.start(name, "run", *workers, restart=False)
-        await fleet.wait_ready(*PROCESSES)
+        await wait_for(partial(serving, fleet), 60, "the ports of the fleet")
         with prometheus(tmp_path / "prometheus", targets=targets(fleet), rule_files=RULES) as server:
+            await fleet.wait_ready(*PROCESSES)
             await asyncio.to_thread(server.wait_for_targets, len(PROCESSES), 20)
             start = time.time()
             load = Load(mesh, Caller(client), endpoint, redis, Path(environment[MARKER]))
