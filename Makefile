@@ -7,7 +7,7 @@ STAMP  := .venv/.installed
 PEERS  := .venv/.bench
 LINTER := .venv/.hadolint
 CODE   := contracts services projections infra sdk
-# the second queue of tests that need servers to themselves; not measured for coverage
+# the second queue of tests that need servers to themselves
 SECOND := tests/chaos tests/integration/gateway/test_contract.py
 GATE   := contracts/*,contracts/**/*,services/*/domain.py,services/*/policies.py,services/*/handlers.py,services/*/handlers/*
 ARGS   ?=
@@ -55,25 +55,21 @@ $(PEERS): requirements-bench.lock $(STAMP)
 demo: setup      ## the whole fleet on local servers, with the main job shown; KEEP=1 leaves it running
 	.venv/bin/agentmesh demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
 
-# Most tests wait for servers most of their time, so several run side by side. Those that measure time, kill servers or start whole fleets
-# run afterwards, in two queues of about the same length: what kills servers (its own) with the calls made from the API's document, and the
-# rest; what these leave of the processors the unit tests take, behind them. A selection (ARGS) runs one at a time.
-# Coverage is not measured where processes are killed: it doubles what a start costs, and says nothing of a process that is killed.
-test: setup $(LINTER) check  ## every check and test this machine can run, coverage and its gate; says what it skipped and why
-	@rm -f .coverage .coverage.* .second.log .unit.log
-	@status=0; run() { $(PY) -m coverage run -m pytest "$$@" || status=$$?; }; \
+# First the unit tests, which alone must cover the pure core. Then the tests that wait for servers most of their time, several side by
+# side. Those that measure time, kill servers or start whole fleets run afterwards, in two queues of about the same length: what kills
+# servers (its own) with the calls made from the API's document, and the rest. A selection (ARGS) runs one at a time.
+# Coverage of the tests on servers and of worker processes: .venv/bin/agentmesh dev test. It doubles what they cost, so it is not measured here.
+test: setup check  ## every check and test this machine can run, the coverage gate of the unit tests; says what it skipped and why
+	@rm -f .coverage .coverage.* .second.log
+	@status=0; run() { $(PY) -m pytest "$$@" || status=$$?; }; \
 	 $(if $(ARGS),run $(ARGS);,\
+	   echo "unit tests"; $(PY) -m coverage run -m pytest -m "not alone" -n 2 --dist loadfile tests/unit || status=$$?; \
+	   $(PY) -m coverage combine -q || status=1; echo "coverage gate: 98 % of contracts, domain, policies and handlers by unit tests"; \
+	   $(PY) -m coverage report --include='$(GATE)' --fail-under=98 || status=1; \
 	   echo "tests on servers that run side by side"; run -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/unit; \
-	   echo "tests that need servers to themselves, in two queues, and unit tests; the second queue and the unit tests are shown at the end"; \
-	   $(PY) -m pytest -m alone $(SECOND) >.second.log 2>&1 & second=$$!; \
-	   nice -n 10 $(PY) -m coverage run -m pytest -m "not alone" -n 2 --dist loadfile tests/unit >.unit.log 2>&1 & unit=$$!; \
-	   trap "kill $$second $$unit 2>/dev/null" EXIT; \
-	   run -m alone $(addprefix --ignore ,$(SECOND)); wait $$second || status=$$?; wait $$unit || status=$$?; \
-	   cat .second.log .unit.log; rm -f .second.log .unit.log;) \
-	 $(PY) -m coverage combine -q || status=1; $(PY) -m coverage report || status=1; \
-	 $(if $(ARGS),echo "coverage gate: not applied to a selection of tests";,\
-	   echo "coverage gate: 98 % of contracts, domain, policies and handlers"; \
-	   $(PY) -m coverage report --include='$(GATE)' --fail-under=98 || status=1;) exit $$status
+	   echo "tests that need servers to themselves, in two queues; the second queue is shown at the end"; \
+	   $(PY) -m pytest -m alone $(SECOND) >.second.log 2>&1 & second=$$!; trap "kill $$second 2>/dev/null" EXIT; \
+	   run -m alone $(addprefix --ignore ,$(SECOND)); wait $$second || status=$$?; cat .second.log; rm -f .second.log;) exit $$status
 
 check: setup     ## format, lint, types, security
 	@$(PY) -m mypy & types=$$!; trap "kill $$types 2>/dev/null" EXIT; status=0; \
