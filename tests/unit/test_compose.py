@@ -25,7 +25,6 @@ WORKERS = [member for member in DEFAULT_FLEET if member.name != GATEWAY]
 SERVERS = ("postgres", "kafka", "redis")
 DOCKERFILE = (ROOT / "infra" / "docker" / "Dockerfile").read_text(encoding="utf-8")
 SOURCES = ("contracts", "infra", "projections", "services")
-OPTIONAL = {"GRAFANA_DASHBOARDS"}
 OWN_IMAGE, BUILDER = "agentmesh:dev", GATEWAY
 ROOTS = {"root", "0"}
 WRITABLE = {"kafka"}
@@ -304,8 +303,22 @@ def test_grafana_is_told_every_variable_of_its_provisioning(document: dict[str, 
     folder = ROOT / "infra" / "grafana" / "provisioning"
     used = {name for path in folder.rglob("*.yaml") for name in re.findall(r"\$\{?(GRAFANA_[A-Z_]+)", path.read_text(encoding="utf-8"))}
     told = {name for name in document["services"]["grafana"]["environment"] if name.startswith("GRAFANA_")}
-    assert used <= told | OPTIONAL
-    assert told <= used
+    assert used == told
+
+
+def test_what_is_mounted_is_where_it_is_looked_for(document: dict[str, Any]) -> None:
+    def mounted(service: str, folder: str) -> str:
+        (target,) = [each.split(":")[1] for each in document["services"][service]["volumes"] if each.startswith(f"./infra/{folder}:")]
+        return target
+
+    (provider,) = yaml.safe_load((ROOT / "infra/grafana/provisioning/dashboards/agentmesh.yaml").read_text(encoding="utf-8"))["providers"]
+    assert mounted("grafana", "grafana/dashboards") == provider["options"]["path"]
+    assert mounted("grafana", "grafana/provisioning") == document["services"]["grafana"]["environment"]["GF_PATHS_PROVISIONING"]
+    config = next(each for each in document["services"]["prometheus"]["command"] if each.startswith("--config.file="))
+    assert config == f"--config.file={mounted('prometheus', 'prometheus')}/prometheus.yml"
+    (rules,) = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text(encoding="utf-8"))["rule_files"]
+    assert list((ROOT / "infra/prometheus").glob(rules))
+    assert f"{mounted('alertmanager', 'alertmanager')}/alertmanager.yml" in document["services"]["alertmanager"]["entrypoint"][-1]
 
 
 def test_alertmanager_is_given_its_addresses_as_they_are(document: dict[str, Any], tmp_path: Path) -> None:
