@@ -59,7 +59,7 @@ demo: setup      ## the whole fleet on local servers, with the main job shown; K
 # side. Those that measure time, kill servers or start whole fleets run afterwards, in two queues of about the same length: what kills
 # servers (its own) with the calls made from the API's document, and the rest. A selection (ARGS) runs one at a time.
 # Coverage of the tests on servers and of worker processes: .venv/bin/agentmesh dev test. It doubles what they cost, so it is not measured here.
-test: setup check  ## every check and test this machine can run, the coverage gate of the unit tests; says what it skipped and why
+test: setup $(LINTER) check  ## every check and test this machine can run, the coverage gate of the unit tests; says what it skipped and why
 	@rm -f .coverage .coverage.* .second.log
 	@status=0; run() { $(PY) -m pytest "$$@" || status=$$?; }; \
 	 $(if $(ARGS),run $(ARGS);,\
