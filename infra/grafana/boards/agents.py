@@ -180,7 +180,7 @@ def _runs() -> Panels:
         series(
             "Tasks by type, p95",
             "s",
-            "The same by type of task, over all agents.",
+            "The same by type of task, over all agents. One type that takes longer than it did has a model or a service that is slow.",
             [Query(quantile(0.95, "agentmesh_task_execution_seconds", "task_type"), "{{task_type}}")],
         ),
         series(
@@ -206,7 +206,11 @@ def _one_by_one() -> Panels:
             KINDS,
             {"median": "ms"},
         ),
-        rows("Failed and retried", "Tasks that needed more than one attempt or failed, by error.", FAILED),
+        rows(
+            "Failed and retried",
+            "Tasks that needed more than one attempt or failed, by error. Many of one error have one cause: a model, a service, a defect.",
+            FAILED,
+        ),
         rows(
             "Slowest tasks",
             "`queued` is the wait for an agent, `worked` the time with it. A long first one asks for agents, a long second one "

@@ -145,7 +145,7 @@ def _commands() -> Panels:
             "Repeats and conflicts",
             "cps",
             "Commands that came twice (absorbed), ids used twice with different content (a publisher's fault), and aggregates "
-            "decided anew.",
+            "decided anew. Conflicts at a steady rate: two writers work on the same aggregates.",
             [
                 Query(rate("agentmesh_duplicates_absorbed_total", "payload"), "duplicate, payload {{payload}}"),
                 Query(rate("agentmesh_event_append_conflicts_total"), "conflict"),
@@ -173,7 +173,7 @@ def _events() -> Panels:
         series(
             "Not yet relayed",
             "none",
-            "Log positions that Kafka does not have yet, by context, as the leading relay sees it.",
+            "Log positions that Kafka does not have yet, by context, as the leading relay sees it. A line that only climbs: Kafka is slow.",
             [Query("max by (context) (agentmesh_outbox_pending)", "{{context}}")],
             whole=True,
             runbook="relay-lag-growing",
@@ -208,7 +208,8 @@ def _lag() -> Panels:
         series(
             "Consumer groups",
             "s",
-            "Age of the oldest record that a group has not committed, told by the monitor: a dead worker is seen too.",
+            "Age of the oldest record that a group has not committed, told by the monitor: a dead worker is seen too. A line that climbs "
+            "second by second belongs to a worker that stands still.",
             [Query('max by (name) (agentmesh_lag_seconds{kind="consumer_group"})', names)],
             steps=above(30, 120),
             runbook="consumer-lag-growing",
@@ -216,7 +217,8 @@ def _lag() -> Panels:
         series(
             "Relays and process managers",
             "s",
-            "Age of the oldest event that is not yet published, or not yet answered by its process manager.",
+            "Age of the oldest event that is not yet published, or not yet answered by its process manager. A line that climbs second by "
+            "second: requests stand still.",
             [Query('max by (kind, name) (agentmesh_lag_seconds{kind=~"relay|process_manager"})', "{{kind}} · {{name}}")],
             steps=above(30, 120),
             runbook="process-manager-lag-growing",
@@ -239,7 +241,7 @@ def _lag() -> Panels:
         series(
             "Unread records by topic",
             "none",
-            "What consumers themselves see ahead of them on their partitions, summed by topic.",
+            "What consumers themselves see ahead of them on their partitions, summed by topic. One that only grows needs more processes.",
             [Query("sum by (group, topic) (agentmesh_consumer_lag_messages)", "{{topic}} · {{group}}")],
             whole=True,
         ),

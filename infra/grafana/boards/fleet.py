@@ -42,8 +42,8 @@ def _work_well() -> Panels:
         stat(
             "Unhealthy components",
             "none",
-            "Checks that workers make of database, broker, cache and event store, and that fail now. Above 0: the worker reports "
-            "not ready.",
+            "Checks that workers make of database, broker and event store, and that fail now. Above 0: the worker reports not ready. "
+            "The cache counts at most as degraded.",
             or_zero("count(max by (worker, component) (agentmesh_component_health) == 2)"),
             above(1),
             more="agentmesh-infrastructure",

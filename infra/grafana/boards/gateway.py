@@ -45,7 +45,7 @@ def _promises_kept() -> Panels:
         stat(
             "Availability",
             "percentunit",
-            "Share of calls in the time shown that were not answered 5xx. The promise is 99.9 %.",
+            "Share of calls in the time shown that were not answered 5xx. The promise is 99.9 %. Below it, look at faults by route.",
             f"1 - {faults}",
             below(OBJECTIVE, 0.9995),
             decimals=3,
@@ -66,7 +66,7 @@ def _promises_kept() -> Panels:
         stat(
             "p50",
             "s",
-            "Half of the reads took no longer. Target: below 100 ms.",
+            "Half of the reads took no longer. Target: below 100 ms. Above it everybody waits: the processor or the database is the limit.",
             quantile(0.5, TIME, where=READS, window="$__range"),
             above(0.08, 0.1),
             spark=False,
@@ -107,7 +107,7 @@ def _callers_well() -> Panels:
         stat(
             "Open streams",
             "none",
-            "Streams of events that readers hold. Each costs memory; the gateway's setting limits them.",
+            "Streams of events that readers hold. Each costs memory; above the gateway's limit further readers are refused with 503.",
             "sum(agentmesh_event_streams)",
         ),
     ]
@@ -160,7 +160,7 @@ def _calls() -> Panels:
         series(
             "Calls by route",
             "reqps",
-            "By method and template of the route. What fills this picture is what load is made of.",
+            "By method and template of the route: what load is made of. One route that jumps is a caller in a loop.",
             [Query(f"topk(10, {rate(CALLS, 'method, endpoint', ANSWERED)})", "{{method}} {{endpoint}}")],
         ),
         series(

@@ -210,7 +210,7 @@ def _processes() -> Panels:
         series(
             "Processor",
             "percentunit",
-            "Processor time of each worker; 100 % is one core.",
+            "Processor time of each worker; 100 % is one core. A worker that stays there is the limit of its work: start another.",
             [Query(f"sum by (worker) (rate(process_cpu_seconds_total{{{PROCESS}}}[$__rate_interval]))", "{{worker}}")],
         ),
         series(

@@ -26,7 +26,7 @@ def _well() -> Panels:
         stat(
             "Cost",
             "currencyUSD",
-            "What calls cost in the time shown, as far as prices are known.",
+            "What calls cost in the time shown, as far as prices are known. Far above the usual: see below by whom and for what.",
             or_zero(counted(COST)),
             span=4,
             decimals=4,
@@ -50,7 +50,13 @@ def _well() -> Panels:
             span=4,
             decimals=5,
         ),
-        stat("Tokens", "short", "Input and output tokens in the time shown.", or_zero(counted(TOKENS)), span=4),
+        stat(
+            "Tokens",
+            "short",
+            "Input and output tokens in the time shown. More than usual with as many requests: prompts have grown, or runs repeat.",
+            or_zero(counted(TOKENS)),
+            span=4,
+        ),
         stat(
             "Runs without a model's answer",
             "none",
@@ -92,7 +98,7 @@ def _use() -> Panels:
         series(
             "Cost an hour by model",
             "currencyUSD",
-            "US dollars an hour at the present rate, by model and operation.",
+            "US dollars an hour at the present rate. A line that jumps while requests do not has longer prompts, or runs that repeat.",
             [Query(f"3600 * {rate(COST, 'model, operation')}", "{{model}} · {{operation}}")],
             stacked=True,
             runbook="model-cost-burst",
@@ -128,7 +134,10 @@ def _answers() -> Panels:
 def _one_by_one() -> Panels:
     return [
         rows(
-            "By model and kind", "What each kind of agent asked which model, from the events of tasks.", BY_MODEL, {"cost": "currencyUSD"}
+            "By model and kind",
+            "What each kind of agent asked which model, from the events of tasks. A model nobody gave it is a setting gone wrong.",
+            BY_MODEL,
+            {"cost": "currencyUSD"},
         ),
         rows("By tenant", "Who the calls were made for. One tenant far ahead may need a limit.", BY_TENANT, {"cost": "currencyUSD"}),
         rows(

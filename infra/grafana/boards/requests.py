@@ -52,7 +52,7 @@ def _requests_well() -> Panels:
         stat(
             "p95 of a request",
             "s",
-            "19 of 20 requests ended sooner, people's approvals included.",
+            "19 of 20 requests ended sooner, people's approvals included. Above the usual: the slowest are below, each with its timeline.",
             quantile(0.95, DURATION, window="$__range"),
             spark=False,
         ),
@@ -173,7 +173,7 @@ def _one_by_one() -> Panels:
     return [
         rows(
             "Slowest requests",
-            "The requests of the time shown that took longest, unfinished ones counted up to now.",
+            "The requests of the time shown that took longest, unfinished ones up to now. Its id in the box above shows where one waited.",
             SLOWEST,
             {"seconds": "s"},
         ),
@@ -183,7 +183,13 @@ def _one_by_one() -> Panels:
             APPROVALS,
             {"waiting": "s", "left": "s"},
         ),
-        rows("By status", "The requests created in the time shown, by where they are now.", BY_STATUS, {"median": "s"}, span=8),
+        rows(
+            "By status",
+            "The requests created in the time shown, by where they are now. A large median of an open status: they stand still there.",
+            BY_STATUS,
+            {"median": "s"},
+            span=8,
+        ),
         rows(
             "Timeline of one request",
             "Every event of the request in the box above, of its tasks too; `since` is the time since the event before. A long "
