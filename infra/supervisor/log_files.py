@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,14 +19,23 @@ BLOCK_BYTES = 64 * 1024
 MOST_LINE_BYTES = 1024 * 1024
 
 
-def rotate(path: Path, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> None:
-    """Set a file aside that has grown beyond `max_bytes`: `x.log` becomes `x.log.1`, and so on; the oldest goes."""
+def rotate(path: Path, max_bytes: int = MAX_BYTES, kept: int = KEPT, *, running: bool = False) -> None:
+    """Set a file aside that has grown beyond `max_bytes`: `x.log` becomes `x.log.1`, and so on; the oldest goes.
+
+    A `running` process goes on to write to the same file, so that is copied and emptied; what it writes in between is lost. It is emptied
+    also where there is no room for the copy, which raises OSError.
+    """
     if not path.exists() or path.stat().st_size <= max_bytes:
         return
     for number in range(kept, 0, -1):
         older = path.with_name(f"{path.name}.{number}")
         newer = path if number == 1 else path.with_name(f"{path.name}.{number - 1}")
-        if newer.exists():
+        if number == 1 and running:
+            try:
+                shutil.copyfile(path, older)
+            finally:
+                os.truncate(path, 0)
+        elif newer.exists():
             newer.replace(older)
 
 
@@ -49,7 +59,7 @@ def last_words(path: Path) -> str:
 class LogFollower:
     """Hands out whole new lines of several growing files, from where they end now.
 
-    A file that is set aside is read to its end before the new one of its name is begun; a file that `add` names is read from its
+    A file that is set aside or copied is read to its end before the new one of its name is begun; a file that `add` names is read from its
     beginning. Between two calls no file is open, and of a line that has not ended yet at most MOST_LINE_BYTES are kept.
     """
 
@@ -75,18 +85,29 @@ class LogFollower:
                 yield from self._rest_of_old(name, path)
                 self._places[name] = (identity, 0)
             elif size < self._places[name][1]:
-                self._places[name], self._rests[name] = (identity, 0), b""
+                yield from self._rest_of_emptied(name, _set_aside(path)[0])
+                self._places[name] = (identity, 0)
             yield from self._read_on(name, path)
 
     def _rest_of_old(self, name: str, path: Path) -> Iterator[tuple[str, str]]:
         """What was written last into the file that has been set aside, with its last line whether it ended or not."""
         old = next((each for each in _set_aside(path) if _identity_and_size(each)[0] == self._places[name][0] != 0), None)
         if old is not None:
-            for _ in range(_identity_and_size(old)[1] // READ_BYTES + 1):
-                yield from self._read_on(name, old)
+            yield from self._read_to_end(name, old)
         if self._rests[name]:
             yield name, self._rests[name].decode("utf-8", "replace")
             self._rests[name] = b""
+
+    def _rest_of_emptied(self, name: str, copy: Path) -> Iterator[tuple[str, str]]:
+        """What was written last before the file was emptied; a line that had not ended goes on at its beginning."""
+        if _identity_and_size(copy)[1] >= self._places[name][1]:
+            yield from self._read_to_end(name, copy)
+        else:
+            self._rests[name] = b""
+
+    def _read_to_end(self, name: str, path: Path) -> Iterator[tuple[str, str]]:
+        for _ in range(_identity_and_size(path)[1] // READ_BYTES + 1):
+            yield from self._read_on(name, path)
 
     def _read_on(self, name: str, path: Path) -> Iterator[tuple[str, str]]:
         identity, place = self._places[name]

@@ -85,10 +85,12 @@ class Replica:
         return True
 
     async def look(self) -> None:
-        """Ask whether it is ready, and note the answer."""
+        """Ask whether it is ready, and note the answer; keep its log file within bounds."""
         pid = self.record.pid
         if self.record.state != "running" or pid is None:
             return
+        with suppress(OSError):  # a full disk must not end the watch
+            rotate(self.log, running=True)
         port = port_of(self._state_dir, self.spec.name, pid)
         ready = port is not None and await asyncio.to_thread(is_ready, port)
         if self.record.pid != pid:

@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.integration]
 WORKER = """
 import http.server, json, os, pathlib, signal, sys, threading
 print(json.dumps({"message": "hello from " + sys.argv[2]}), flush=True)
+if "talkative" in sys.argv:
+    print(("x" * 1023 + "\\n") * 11 * 1024 + "more", flush=True)
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if "refused" in sys.argv:
@@ -83,6 +85,16 @@ class Running:
     async def end(self) -> int:
         self.stop.set()
         return await asyncio.wait_for(self.task, 20)
+
+
+async def test_the_log_of_a_worker_that_runs_for_long_is_set_aside(tmp_path: Path) -> None:
+    running = Running(tmp_path, spec(tmp_path, "a-1", "talkative"))
+    log = log_path(tmp_path, "a-1")
+    await running.ready("a-1")
+    await running.until(lambda: log.stat().st_size == 0)
+    assert log.with_name("a-1.log.1").read_text().endswith("x\nmore\n")
+    assert running.replica("a-1").restarts == 0
+    assert await running.end() == 0
 
 
 async def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:

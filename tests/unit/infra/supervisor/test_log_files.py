@@ -3,6 +3,8 @@
 import tracemalloc
 from pathlib import Path
 
+import pytest
+
 from infra.supervisor.log_files import BLOCK_BYTES, READ_BYTES, LogFollower, last_words, lines_backwards, log_files, rotate
 
 
@@ -20,6 +22,32 @@ def test_a_large_file_is_set_aside_and_the_oldest_goes(tmp_path: Path) -> None:
         rotate(log, max_bytes=1, kept=2)
     assert not log.exists()
     assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["fourth", "third"]
+
+
+def test_the_file_of_a_running_process_is_set_aside_and_followed_without_a_gap(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    with log.open("ab", buffering=0) as file:
+        file.write(b"one\n")
+        follower = LogFollower({"x": log})
+        file.write(b"two\nthr")
+        assert list(follower.new_lines()) == [("x", "two")]
+        file.write(b"ee\nfo")
+        rotate(log, max_bytes=1, running=True)
+        file.write(b"ur\n")
+        assert log.read_text() == "ur\n"
+        assert log.with_name("x.log.1").read_text() == "one\ntwo\nthree\nfo"
+        assert list(follower.new_lines()) == [("x", "three"), ("x", "four")]
+        file.write(b"five\n")
+        assert list(follower.new_lines()) == [("x", "five")]
+
+
+def test_the_file_of_a_running_process_is_emptied_where_there_is_no_room_for_a_copy(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("much")
+    (tmp_path / "x.log.1").mkdir()
+    with pytest.raises(OSError, match=r"x\.log\.1"):
+        rotate(log, max_bytes=1, kept=1, running=True)
+    assert log.read_text() == ""
 
 
 def test_a_file_that_does_not_exist_is_no_error(tmp_path: Path) -> None:
