@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from infra.errors import MeshError
 
@@ -115,6 +115,22 @@ class Credentials(Protocol):
 
     async def api_key(self, text: str) -> Principal:
         """The owner of this key, with the end of the key."""
+        ...
+
+
+class KnownUser(NamedTuple):
+    """A user who has an account."""
+
+    principal: Principal
+    disabled: bool
+    """Locked out: may do nothing, whatever the role."""
+
+
+class Directory(Protocol):
+    """Tells who has a login."""
+
+    async def user(self, login: str, tenant_id: str) -> KnownUser | None:
+        """The user with this login in this tenant; None where nobody has it, or nobody could. Raises TransientError."""
         ...
 
 

@@ -30,6 +30,7 @@ from infra.fleet.now import FleetNow
 from infra.health.cached import SharedHealth
 from infra.identity.accounts_postgres import PostgresAccounts
 from infra.identity.base import Permission, TokenVerifier
+from infra.identity.directory import AccountDirectory
 from infra.identity.foreign import Issuers
 from infra.identity.foreign_settings import ForeignIssuerSettings, foreign_issuer
 from infra.identity.passwords import SecretHasher
@@ -74,9 +75,10 @@ from services.gateway.cached_reads import CachedReads
 from services.gateway.calls import TRACEPARENT
 from services.gateway.console.console import Around, Console
 from services.gateway.console.fleet import KeptFleet
+from services.gateway.console.people import People
 from services.gateway.edge import Application, raw_refusal
 from services.gateway.limits import CLASSES, RateLimits, TenantLimits
-from services.gateway.operators import Operators
+from services.gateway.operators import OPEN_IN, Operators
 from services.gateway.orders import Orders
 from services.gateway.resources.agents import AgentV1Routes, AgentV2Routes
 from services.gateway.resources.analytics import AnalyticsRoutes
@@ -238,6 +240,7 @@ class GatewayWorker(ConnectedWorker):
             sign_in,
             tokens,
             limits,
+            self._people(),
             KeptFleet(FleetNow(settings, "agentmesh-gateway-fleet")),
             PostgresRecordedCalls(self.database),
             settings.trace_url,
@@ -263,6 +266,11 @@ class GatewayWorker(ConnectedWorker):
         remembered = RememberedTokens(Issuers(own, {self._foreign.name: self._foreign.tokens}))
         self._foreign.keys.when_changed(remembered.forget)
         return remembered
+
+    def _people(self) -> People:
+        """Who has a login; and whether others sign in without one."""
+        others = self._foreign is not None or self.settings.environment in OPEN_IN
+        return People(AccountDirectory(PostgresAccounts(self.database).users), permits, others=others)
 
     def _limits(self, settings: RateLimitSettings, reads: TenantReads) -> RateLimits:
         """Limits that hold while Redis is away, too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
@@ -13,6 +13,7 @@ from infra.identity.base import Permission
 from projections.approvals.queries import ApprovalStatus
 from services.gateway.calls import principal_of
 from services.gateway.console.page import PAGE_ROWS, Desk, Page, asked, filters, new_key, next_page, said, told_of
+from services.gateway.console.people import People
 from services.gateway.console.session import PREFIX, form_of
 from services.gateway.cursors import cursor_of
 from services.gateway.errors import broken_rule
@@ -40,8 +41,9 @@ class Inbox(BaseModel):
 class ApprovalPages(Page):
     """Who may decide in a case is judged by the requests context, not here: a refusal is told as it says it."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, people: People) -> None:
         super().__init__(desk)
+        self._people = people
         self._approvals = ApprovalRoutes(desk.parts)
         self._requests = RequestRoutes(desk.parts)
 
@@ -93,19 +95,23 @@ class ApprovalPages(Page):
 
     async def delegate(self, request: Request, request_id: IdInPath) -> Response:
         """Let somebody else decide."""
-        return await self._do(
-            request, request_id, "delegate", ("to", "reason"), f"{request_id} is left to {form_of(request).get('to', '')}."
-        )
+        fields = said(request, "to", "reason")
+        name = fields.get("to", "").strip()
+        if name:
+            fields["to"] = await self._people.approver("to", name, principal_of(request.scope).tenant_id)
+        return await self._do(request, request_id, "delegate", fields, f"{request_id} is left to {name}.")
 
     async def ask(self, request: Request, request_id: IdInPath) -> Response:
         """Ask back."""
-        return await self._do(request, request_id, "question", ("question",), "The question is asked; the approval goes on waiting.")
+        return await self._do(
+            request, request_id, "question", said(request, "question"), "The question is asked; the approval goes on waiting."
+        )
 
     async def answer(self, request: Request, request_id: IdInPath) -> Response:
         """Answer the open question."""
-        return await self._do(request, request_id, "answer", ("answer",), "The question is answered.")
+        return await self._do(request, request_id, "answer", said(request, "answer"), "The question is answered.")
 
-    async def _do(self, request: Request, request_id: str, verb: str, names: tuple[str, ...], done: str) -> Response:
-        command, value = self._approvals.order(request, request_id, verb, said(request, *names))
+    async def _do(self, request: Request, request_id: str, verb: str, fields: dict[str, Any], done: str) -> Response:
+        command, value = self._approvals.order(request, request_id, verb, fields)
         _, settled = await self._approvals.changed(request, request_id, command, value, asked(request))
         return self.go_on(request, f"{PATH}/{quote(request_id, safe='')}", told_of(settled, done))

@@ -18,6 +18,7 @@ from services.gateway.console.dead_letters import DeadLetterPages
 from services.gateway.console.fleet import FleetPages
 from services.gateway.console.page import Desk, Page
 from services.gateway.console.pages import NEVER_CHANGES, STATIC_PATH, Pages
+from services.gateway.console.people import People
 from services.gateway.console.projections import ProjectionPages
 from services.gateway.console.requests import RequestPages
 from services.gateway.console.session import PREFIX, Sessions, parts_of
@@ -50,6 +51,7 @@ class Around(NamedTuple):
     credentials: Credentials
     signer: TokenSigner
     limits: RateLimits
+    people: People
     fleet: FleetView
     model_calls: RecordedCalls
     trace_url: str | None
@@ -70,7 +72,7 @@ class Console:
         self._rest: Sequence[Page] = (
             FleetPages(desk, around.fleet),
             RequestPages(desk, around.model_calls, around.trace_url),
-            ApprovalPages(desk),
+            ApprovalPages(desk, around.people),
             DeadLetterPages(desk),
             ProjectionPages(desk),
         )

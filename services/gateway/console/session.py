@@ -45,7 +45,7 @@ class Told:
 
 
 class Sessions:
-    """The cookie of a session is the access token itself: it ends with the token, and what it may do is asked anew at each call.
+    """The cookie of a session is the access token itself: it ends with the token, and what its role may do is asked anew at each call.
 
     Its forms carry a text that only who holds the token can make, so that no other site's form counts; beside that, a form is taken only
     from a page of this very origin."""

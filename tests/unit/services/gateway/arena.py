@@ -24,6 +24,7 @@ from infra.event_store.base import Outcome, OutcomeKind, payload_hash
 from infra.fleet.base import WorkerNow
 from infra.identity.accounts_memory import InMemoryAccounts
 from infra.identity.base import Principal
+from infra.identity.directory import AccountDirectory
 from infra.identity.permissions import permits
 from infra.identity.tokens import TokenIssuer
 from infra.models.base import RecordedCall
@@ -38,9 +39,10 @@ from services.gateway.access import Access, ApiKeys
 from services.gateway.app import build_app
 from services.gateway.cached_reads import CachedReads
 from services.gateway.console.console import Around, Console
+from services.gateway.console.people import People
 from services.gateway.edge import Edge
 from services.gateway.limits import RateLimits, TenantLimits
-from services.gateway.operators import Operators
+from services.gateway.operators import OPEN_IN, Operators
 from services.gateway.orders import Orders
 from services.gateway.resources.base import Parts
 from services.gateway.settings import GatewaySettings
@@ -426,6 +428,7 @@ class Arena:
         operators = Operators(self.settings.operator_tenants, environment)
         self.fleet = Fleet()
         self.calls = ModelCalls()
+        people = People(AccountDirectory(self.world.accounts.users), permits, others=environment in OPEN_IN)
         held = (
             self.reads,
             self.published,
@@ -438,6 +441,7 @@ class Arena:
             self.rebuilds,
             self.fleet,
             self.calls,
+            people,
         )
         mine = (*held, self.access, limits, orders, cached)
         spare = None if changes or environment != "test" else _spare(mine)
@@ -447,7 +451,7 @@ class Arena:
             )
             routers = [routes(parts).router() for routes in ROUTES]
             token = TokenRoute(self.world.sign_in, ISSUER, limits).router()
-            around = Around(self.world.sign_in, ISSUER, limits, self.fleet, self.calls, TRACES, environment, "1.0.0")
+            around = Around(self.world.sign_in, ISSUER, limits, people, self.fleet, self.calls, TRACES, environment, "1.0.0")
             console = Console(parts, around)
             spare = Built(mine, routers, console, build_app([token, *routers], self.settings, self.counts, bind, pages=console))
         self.routers = spare.routers

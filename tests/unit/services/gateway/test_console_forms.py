@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from infra.dead_letters.base import LetterDetail, ParkedItem
 from infra.errors import TransientError
 from infra.event_store.base import OutcomeKind
+from infra.identity.accounts import reference
 from services.gateway.console.dead_letters import causes_of
 from tests.conformance.accounts import PASSWORD
 from tests.unit.services.gateway.arena import BASE, ISSUER, TENANT, principal, view
@@ -158,6 +160,37 @@ async def test_what_was_told_to_another_session_or_made_up_is_not_shown() -> Non
     for told in (visitor.cookies[f"{SESSION}_told"], "x.y", "eHg=.eHg=", "."):
         other.cookies[f"{SESSION}_told"] = told
         assert 'role="status"' not in (await other.get("/console/approvals")).text
+
+
+@pytest.mark.parametrize(
+    ("to", "environment", "carried"),
+    [
+        ("bob", "production", "bob"),
+        (" Bob ", "production", "bob"),
+        (f"bob@{TENANT}", "production", "bob"),
+        ("user-6f0d1a52-3c3b-4b9e-9d51-7e8f9a0b1c2d", "production", "user-6f0d1a52-3c3b-4b9e-9d51-7e8f9a0b1c2d"),
+        ("bbo", "production", "a login of this tenant, or the id"),
+        ("bob@other", "production", "a login of this tenant, or the id"),
+        ("carl", "production", "somebody who may approve"),
+        ("dora", "production", "somebody who may approve"),
+        ("", "production", "to:"),
+        ("bbo", "test", "bbo"),
+    ],
+)
+async def test_an_approval_is_left_to_who_has_this_login_and_to_nobody_who_is_not_there(to: str, environment: str, carried: str) -> None:
+    """Left to an id that nobody has, it could be decided by nobody until it is escalated."""
+    arena = furnished(environment=environment)
+    arena.settle(shows=view())
+    ids = {}
+    for login, role in (("bob", "manager"), ("carl", "agent"), ("dora", "manager")):
+        ids[login] = await arena.world.user(reference(TENANT, login), role)
+    await arena.world.accounts.users.set_disabled(reference(TENANT, "dora"), True, "tester")
+    answer = await Visitor(arena).send("/console/approvals/req-1/delegate", {"to": to})
+    if carried in (*ids, to):
+        (command,) = arena.published.commands
+        assert (answer.status_code, json.loads(command.value)["to"]) == (303, ids.get(carried, carried))
+    else:
+        assert (answer.status_code, carried in answer.text, arena.published.commands) == (422, True, [])
 
 
 async def test_a_decision_that_breaks_a_rule_is_refused_with_the_rule() -> None:
