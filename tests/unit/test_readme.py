@@ -36,6 +36,13 @@ def test_every_linked_file_exists() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_there_are_as_many_alerts_and_dashboards_as_it_says() -> None:
+    alerts = {name for path in (ROOT / "infra/prometheus/rules").glob("*.yml") for name in re.findall(r"- alert: (\w+)", path.read_text())}
+    assert re.findall(r"(\d+) alerts, each with a \[runbook\]", README) == [str(len(alerts))]
+    assert len(list((ROOT / "infra/grafana/dashboards").glob("*.json"))) == 7
+    assert "one of seven dashboards" in README
+
+
 @pytest.mark.parametrize("agent", ["Greeter", "Listener"])
 def test_the_agents_of_the_readme_work_as_it_says(agent: str) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
