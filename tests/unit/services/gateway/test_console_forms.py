@@ -162,35 +162,31 @@ async def test_what_was_told_to_another_session_or_made_up_is_not_shown() -> Non
         assert 'role="status"' not in (await other.get("/console/approvals")).text
 
 
-@pytest.mark.parametrize(
-    ("to", "environment", "carried"),
-    [
-        ("bob", "production", "bob"),
-        (" Bob ", "production", "bob"),
-        (f"bob@{TENANT}", "production", "bob"),
-        ("user-6f0d1a52-3c3b-4b9e-9d51-7e8f9a0b1c2d", "production", "user-6f0d1a52-3c3b-4b9e-9d51-7e8f9a0b1c2d"),
-        ("bbo", "production", "a login of this tenant, or the id"),
-        ("bob@other", "production", "a login of this tenant, or the id"),
-        ("carl", "production", "somebody who may approve"),
-        ("dora", "production", "somebody who may approve"),
-        ("", "production", "to:"),
-        ("bbo", "test", "bbo"),
-    ],
-)
-async def test_an_approval_is_left_to_who_has_this_login_and_to_nobody_who_is_not_there(to: str, environment: str, carried: str) -> None:
+async def test_an_approval_is_left_to_who_has_this_login_and_to_nobody_who_is_not_there() -> None:
     """Left to an id that nobody has, it could be decided by nobody until it is escalated."""
-    arena = furnished(environment=environment)
+    arena = furnished(environment="production")
     arena.settle(shows=view())
     ids = {}
     for login, role in (("bob", "manager"), ("carl", "agent"), ("dora", "manager")):
         ids[login] = await arena.world.user(reference(TENANT, login), role)
     await arena.world.accounts.users.set_disabled(reference(TENANT, "dora"), True, "tester")
-    answer = await Visitor(arena).send("/console/approvals/req-1/delegate", {"to": to})
-    if carried in (*ids, to):
-        (command,) = arena.published.commands
-        assert (answer.status_code, json.loads(command.value)["to"]) == (303, ids.get(carried, carried))
-    else:
-        assert (answer.status_code, carried in answer.text, arena.published.commands) == (422, True, [])
+    visitor = Visitor(arena)
+    elsewhere = "user-6f0d1a52-3c3b-4b9e-9d51-7e8f9a0b1c2d"
+    for to, id_ in (("bob", ids["bob"]), (" Bob ", ids["bob"]), (f"bob@{TENANT}", ids["bob"]), (elsewhere, elsewhere)):
+        assert (await visitor.send("/console/approvals/req-1/delegate", {"to": to})).status_code == 303
+        assert json.loads(arena.published.commands.pop().value)["to"] == id_
+    absent, unfit = "Should be a login of this tenant, or the id", "Should be somebody who may approve"
+    for to, told in (("bbo", absent), ("bob@other", absent), ("carl", unfit), ("dora", unfit), ("", "to: Field required")):
+        answer = await visitor.send("/console/approvals/req-1/delegate", {"to": to})
+        assert (answer.status_code, told in answer.text) == (422, True), answer.text
+    assert not arena.published.commands
+
+
+async def test_who_has_no_account_is_named_by_his_id_where_such_people_sign_in() -> None:
+    arena = furnished()
+    arena.settle(shows=view())
+    assert (await Visitor(arena).send("/console/approvals/req-1/delegate", {"to": "auth0|7"})).status_code == 303
+    assert json.loads(arena.published.commands[0].value)["to"] == "auth0|7"
 
 
 async def test_a_decision_that_breaks_a_rule_is_refused_with_the_rule() -> None:
