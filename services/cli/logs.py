@@ -36,8 +36,11 @@ async def logs(wanted: LogFilter, workers: Sequence[str], *, lines: int, follow:
         raise NotFound(f"No worker of the fleet here is called {' or '.join(workers)}. See: agentmesh ps")
     follower = LogFollower(files)
     with suppress(BrokenPipeError):
-        for line in last_lines(files, wanted, lines, follower.ends()):
+        found = last_lines(files, wanted, lines, follower.ends())
+        for line in found:
             _print(line, output)
+        if not found and lines and not follow:
+            tell("no line fits; what a command did is told at DEBUG: agentmesh down, then LOG_LEVEL=DEBUG agentmesh up -d")
         if follow:
             await _follow(follower, state_dir, workers, wanted, output)
         sys.stdout.flush()

@@ -116,6 +116,9 @@ def test_colours_and_nothing_else_reaches_the_terminal() -> None:
 
 
 def test_what_is_asked_in_vain_is_said(tmp_path: Path, folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = run(capsys, "--request", "req-nobody")
+    assert (code, out, "no line fits" in err, "LOG_LEVEL=DEBUG" in err) == (0, "", True, True)
+    assert "no line fits" not in run(capsys, "--request", REQUEST)[2]
     assert run(capsys, "--level", "loud")[0] == exit_codes.USAGE
     assert run(capsys, "--since", "yesterday")[0] == exit_codes.USAGE
     code, _, err = run(capsys, "--worker", "odd")
