@@ -92,7 +92,8 @@ def test_inhibitions_speak_of_alerts_that_exist() -> None:
     for operator, pattern in (found.groups() for found in named if found):
         parts = pattern.split("|") if operator == "=~" else [re.escape(pattern)]
         assert all(any(re.fullmatch(part, alert) for alert in ALERTS) for part in parts), pattern
-    workers = set(re.findall(r'worker="([a-z-]+)"', str(rules)))
+    workers = {name for names in re.findall(r'worker=~?"([a-z|-]+)"', str(rules)) for name in names.split("|")}
+    assert "agent-host" in workers
     assert workers <= {member.name for member in DEFAULT_FLEET}
 
 

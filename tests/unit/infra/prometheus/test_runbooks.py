@@ -54,6 +54,8 @@ def shell_faults(line: str) -> Iterator[str]:
         yield from (f"{line}: there is no service {name}" for name in named if name not in COMPOSE["services"])
         scaled = [word.partition("=")[0] for word in line.partition(" --scale ")[2].split()]
         yield from (f"{line}: a second {name} finds its port taken" for name in scaled if "ports" in COMPOSE["services"].get(name, {}))
+    if line.startswith("docker compose run") and (name := line.split()[-1]) not in COMPOSE["services"]:
+        yield f"{line}: there is no service {name}"
     names = {member.name for member in DEFAULT_FLEET}
     for log in re.findall(r"\.agentmesh/logs/([a-z*-]+?)(?:-\d+)?\.log", line):
         if log not in {*names, SUPERVISOR, "*"}:
@@ -113,6 +115,7 @@ def test_the_page_in_which_faults_are_planted_has_none() -> None:
         ("```sh\nagentmesh projections rebuild\n```", "Missing argument"),
         ("```sh\ndocker compose up -d --scale request=2\n```", "there is no service request"),
         ("```sh\ndocker compose up -d --scale gateway=2\n```", "a second gateway finds its port taken"),
+        ("```sh\ndocker compose run -d gate\n```", "there is no service gate"),
         ("```sh\ntail .agentmesh/logs/projection-1.log\n```", "there is no log of projection"),
         ("```promql\nrate(http_requests_total[5m])\n```", "asks http_requests_total of every job"),
         ("```promql\nagentmesh_lagg_seconds\n```", "which no worker exposes"),
