@@ -9,6 +9,8 @@ LINTER := .venv/.hadolint
 CODE   := contracts services projections infra sdk
 # the second queue of tests that need servers to themselves
 SECOND := tests/chaos tests/integration/gateway/test_contract.py
+# the unit tests that alone must cover the pure core, and what of the code that is
+CORE   := tests/unit/contracts $(filter-out %/cli %/gateway %/__pycache__,$(wildcard tests/unit/services/*))
 GATE   := contracts/*,contracts/**/*,services/*/domain.py,services/*/policies.py,services/*/handlers.py,services/*/handlers/*
 ARGS   ?=
 KEEP   ?=
@@ -55,18 +57,18 @@ $(PEERS): requirements-bench.lock $(STAMP)
 demo: setup      ## the whole fleet on local servers, with the main job shown; KEEP=1 leaves it running
 	.venv/bin/agentmesh demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
 
-# First the unit tests, which alone must cover the pure core. Then the tests that wait for servers most of their time, several side by
-# side. Those that measure time, kill servers or start whole fleets run afterwards, in two queues of about the same length: what kills
-# servers (its own) with the calls made from the API's document, and the rest. A selection (ARGS) runs one at a time.
-# Coverage of the tests on servers and of worker processes: .venv/bin/agentmesh dev test. It doubles what they cost, so it is not measured here.
-test: setup $(LINTER) check  ## every check and test this machine can run, the coverage gate of the unit tests; says what it skipped and why
+# First the unit tests of the pure core, which alone must cover it. Then the tests that wait for servers most of their time, several side by
+# side, and the other unit tests. Those that measure time, kill servers or start whole fleets run afterwards, in two queues of about the
+# same length: what kills servers (its own) with the calls made from the API's document, and the rest. A selection (ARGS) runs one at a time.
+# Coverage of everything, also of worker processes: .venv/bin/agentmesh dev test. It doubles what a test costs, so it is not measured here.
+test: setup $(LINTER) check  ## every check and test this machine can run, and the coverage of the pure core; says what it skipped and why
 	@rm -f .coverage .coverage.* .second.log
 	@status=0; run() { $(PY) -m pytest "$$@" || status=$$?; }; \
 	 $(if $(ARGS),run $(ARGS);,\
-	   echo "unit tests"; $(PY) -m coverage run -m pytest -m "not alone" -n 2 --dist loadfile tests/unit || status=$$?; \
-	   $(PY) -m coverage combine -q || status=1; echo "coverage gate: 98 % of contracts, domain, policies and handlers by unit tests"; \
+	   echo "unit tests of the pure core"; $(PY) -m coverage run -m pytest -n 2 --dist loadfile -m "not alone" $(CORE) || status=$$?; \
+	   $(PY) -m coverage combine -q || status=1; echo "coverage gate: 98 % of contracts, domain, policies and handlers, by these alone"; \
 	   $(PY) -m coverage report --include='$(GATE)' --fail-under=98 || status=1; \
-	   echo "tests on servers that run side by side"; run -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/unit; \
+	   echo "tests that run side by side"; run -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(CORE)); \
 	   echo "tests that need servers to themselves, in two queues; the second queue is shown at the end"; \
 	   $(PY) -m pytest -m alone $(SECOND) >.second.log 2>&1 & second=$$!; trap "kill $$second 2>/dev/null" EXIT; \
 	   run -m alone $(addprefix --ignore ,$(SECOND)); wait $$second || status=$$?; cat .second.log; rm -f .second.log;) exit $$status

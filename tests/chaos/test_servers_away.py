@@ -26,7 +26,8 @@ SETTLE_SECONDS = 60.0
 
 async def not_ready(fleet: Fleet) -> bool:
     """Whether every worker says that it cannot work."""
-    return all([(await fleet.get(name, "/health/ready"))[0] == 503 for name in ALL])
+    answers = await asyncio.gather(*(fleet.get(name, "/health/ready") for name in ALL))  # each may take as long as its checks
+    return all(status == 503 for status, _ in answers)
 
 
 async def stays_live(fleet: Fleet, until: float) -> None:
@@ -62,7 +63,7 @@ async def away(
     await asyncio.sleep(0.5)
     await go()
     until = time.monotonic() + seconds
-    await eventually(lambda: not_ready(fleet), 15, "readiness turning red")
+    await eventually(lambda: not_ready(fleet), 30, "readiness turning red")
     await stays_live(fleet, until)
     await come_back()
     returned = time.monotonic()

@@ -1,5 +1,5 @@
 """The demo as a newcomer runs it: servers of its own, the whole fleet, agents that carry every request, one host killed, one approval
-granted; its sums match and nothing is left running."""
+granted; its sums match and nothing is left running. With AGENTMESH_CHAOS=long it runs again on what the first run left, told as text."""
 
 import json
 import os
@@ -62,11 +62,12 @@ def test_the_demo_starts_everything_counts_everything_and_stops_everything(demo_
         assert request["totals"]["waiting_for_person_seconds"] > 0
         assert all(server.state == "stopped" for server in status(demo_home))
 
-        text = demo().stdout
-        assert "The sums match" in text
-        assert "waited for a person" in text
-        assert "waited for an agent" in text
-        assert "\x1b" not in text
+        if os.environ.get("AGENTMESH_CHAOS") == "long":
+            text = demo().stdout
+            assert "The sums match" in text
+            assert "waited for a person" in text
+            assert "waited for an agent" in text
+            assert "\x1b" not in text
         assert not (demo_home / ".agentmesh" / "fleet.json").exists()
     finally:
         subprocess.run([sys.executable, "-m", "services.cli.main", "down"], env=environment, capture_output=True, check=False)

@@ -19,7 +19,7 @@ from services.dispatcher.selection import STRATEGIES
 from tests.unit.services.dispatcher.fleet import KIND, TENANT, assigned, completed, need, queued
 
 pytestmark = pytest.mark.alone
-DECISIONS = 2_000
+DECISIONS = 1_000
 SIZES = (10, 1_000, 10_000)
 ASKED = {"skill-1": 2, "skill-2": 1}
 MEGABYTE = 1024 * 1024
