@@ -230,7 +230,7 @@ def test_the_coverage_gate_is_ninety_eight_percent_of_the_pure_core_and_all_is_c
     (gate,) = (line.partition(":=")[2].strip().split(",") for line in makefile.splitlines() if line.startswith("GATE "))
     assert {"contracts/**/*", *(f"services/*/{part}" for part in ("domain.py", "policies.py", "handlers.py", "handlers/*"))} <= set(gate)
     assert all(any(ROOT.glob(pattern)) for pattern in gate)
-    assert "coverage run -m pytest -n 2 --dist loadfile -m \"not alone\" $(CORE)" in makefile
+    assert 'coverage run -m pytest -n 2 --dist loadfile -m "not alone" $(CORE)' in makefile
     assert "subprocess" in tool["coverage"]["run"]["patch"]  # the workers' processes, for `agentmesh dev test`
     assert tool["coverage"]["run"]["sigterm"] is True
 
