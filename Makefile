@@ -8,7 +8,7 @@ PEERS  := .venv/.bench
 LINTER := .venv/.hadolint
 CODE   := contracts services projections infra sdk
 # the second queue of tests that need servers to themselves
-SECOND := tests/chaos tests/integration/gateway/test_contract.py
+SECOND := tests/chaos
 # the unit tests that alone must cover the pure core, and what of the code that is
 CORE   := tests/unit/contracts $(filter-out %/cli %/gateway %/__pycache__,$(wildcard tests/unit/services/*))
 GATE   := contracts/*,contracts/**/*,services/*/domain.py,services/*/policies.py,services/*/handlers.py,services/*/handlers/*
@@ -59,7 +59,7 @@ demo: setup      ## the whole fleet on local servers, with the main job shown; K
 
 # First the unit tests of the pure core, which alone must cover it. Then the tests that wait for servers most of their time, several side by
 # side, and the other unit tests. Those that measure time, kill servers or start whole fleets run afterwards, in two queues of about the
-# same length: what kills servers (its own) with the calls made from the API's document, and the rest. A selection (ARGS) runs one at a time.
+# same length: what kills servers (its own), and the rest. A selection (ARGS) runs one at a time.
 # Coverage of everything, also of worker processes: .venv/bin/agentmesh dev test. It doubles what a test costs, so it is not measured here.
 test: setup $(LINTER) check  ## every check and test this machine can run, and the coverage of the pure core; says what it skipped and why
 	@rm -f .coverage .coverage.* .second.log

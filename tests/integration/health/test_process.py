@@ -113,7 +113,7 @@ def test_a_signal_drains_every_worker_and_exits_with_0(toys: Any, number: signal
     assert not toy.run_file.exists()
 
 
-def wait_until(check: Any, seconds: float = 0.75) -> bool:
+def wait_until(check: Any, seconds: float = 1.4) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if check():
@@ -131,19 +131,19 @@ def test_a_second_signal_exits_at_once(toys: Any) -> None:
     toy.process.terminate()
     code, lines, _ = toy.ended()
     assert code == 128 + signal.SIGTERM
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     assert said(lines, "second signal")
 
 
 @pytest.mark.alone
 def test_a_worker_that_does_not_stop_ends_with_the_grace_period_and_says_so(toys: Any) -> None:
-    toy = toys("stop-hangs", AGENTMESH_GRACE_SECONDS="1")
+    toy = toys("stop-hangs", AGENTMESH_GRACE_SECONDS="3")
     toy.wait_ready()
     started = time.monotonic()
     toy.process.terminate()
     code, lines, _ = toy.ended()
     assert code == 1
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert said(lines, "worker toy did not stop")
     assert said(lines, "other drained")
 

@@ -55,7 +55,7 @@ class ToyWorker:
         self._stopping.set()
         if self._behaviour == "stop-blocks":
             time.sleep(60)  # noqa: ASYNC251 - the misbehaviour under test
-        await asyncio.sleep(60 if self._behaviour == "stop-hangs" else 0.8)
+        await asyncio.sleep(60 if self._behaviour == "stop-hangs" else 1.5)
         if self._behaviour == "stop-fails":
             raise RuntimeError("cannot stop")
         logging.getLogger("toy").info("%s drained", self.name)
