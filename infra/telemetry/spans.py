@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, NonRecordingSpan, Span, SpanContext, Status, StatusCode, TraceFlags
 
 from infra.telemetry import names
-from infra.telemetry.traceparent import Traceparent, format_traceparent, parse_traceparent
+from infra.telemetry.traceparent import Traceparent, format_traceparent, parse_traceparent, says_sampled
 
 Attribute = str | bool | int | float
 SpanBlock = AbstractContextManager[Span]
@@ -81,8 +81,8 @@ def links_to(traceparents: Iterable[str | None], most: int) -> list[Link]:
     for text in traceparents:
         if len(links) == most:
             break
-        parsed = parse_traceparent(text)
-        if parsed is not None and parsed.sampled:
+        parsed = parse_traceparent(text) if says_sampled(text) else None
+        if parsed is not None:
             links.append(link_to(parsed))
     return links
 

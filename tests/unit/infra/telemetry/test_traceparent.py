@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.telemetry.traceparent import Traceparent, format_traceparent, parse_traceparent
+from infra.telemetry.traceparent import Traceparent, format_traceparent, parse_traceparent, says_sampled
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -13,6 +13,12 @@ def test_a_good_header(flags: str, sampled: bool) -> None:
     assert parsed == Traceparent(TRACE, SPAN, int(flags, 16))
     assert parsed is not None
     assert parsed.sampled is sampled
+    assert says_sampled(f"00-{'a' * 32}-{'b' * 16}-{flags}") is sampled
+
+
+@pytest.mark.parametrize("header", [None, "", "1", f"00-{'a' * 32}-{'b' * 16}-0"])
+def test_what_has_no_flags_is_not_sampled(header: str | None) -> None:
+    assert not says_sampled(header)
 
 
 def test_a_later_version_may_say_more() -> None:
